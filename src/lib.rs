@@ -1,0 +1,4 @@
+//! Portcullis: a mutual-TLS messaging gateway.
+
+pub mod identity;
+pub mod topic;

@@ -1,0 +1,311 @@
+//! The words of the system: a [`Topic`] names what a message is about, a [`Pattern`] names a set of topics.
+//!
+//! Both are parsed once at the edge and never checked again behind it. The grammar is that of `docs/protocol.md`,
+//! *Names and formats*: dot-separated tokens of UTF-8, `*` for one token, a last `>` for one or more. A pattern whose
+//! first token is a wildcard matches no reserved topic (first token begins with `$` or `_`), in every function here.
+
+mod index;
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+pub use index::PatternIndex;
+
+/// Longest topic or pattern, in bytes of UTF-8.
+pub const MAX_TOPIC_BYTES: usize = 255;
+/// Most tokens of a topic or pattern.
+pub const MAX_TOPIC_TOKENS: usize = 32;
+/// Fewest characters of an inbox's second token, so that nobody guesses it.
+pub const MIN_INBOX_TOKEN_CHARS: usize = 16;
+/// First token of every inbox.
+pub const INBOX_PREFIX: &str = "_INBOX";
+
+/// A concrete topic, free of wildcards. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Topic(Arc<str>);
+
+impl Topic {
+    /// Parses a topic, refusing wildcards and whatever the grammar does not allow.
+    pub fn parse(text: &str) -> Result<Self, TopicError> {
+        check_tokens(text, |_, token| match token {
+            "*" | ">" => Err(TopicError::WildcardInTopic),
+            _ => Ok(()),
+        })?;
+        Ok(Self(text.into()))
+    }
+
+    /// The topic as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The tokens between the dots.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.0.split('.')
+    }
+
+    /// The first token: what partitions topics between services and within the router.
+    pub fn first_token(&self) -> &str {
+        first_token(&self.0)
+    }
+
+    /// Whether the first token begins with `$` or `_`, so that only a pattern which spells it matches.
+    pub fn is_reserved(&self) -> bool {
+        is_reserved(&self.0)
+    }
+
+    /// The owner token if this topic lies in an inbox (`_INBOX.<token>…`).
+    pub fn inbox_token(&self) -> Option<&str> {
+        inbox_token(&self.0)
+    }
+
+    /// Whether the topic's first token is that of inboxes, well-formed or not.
+    pub fn is_inbox(&self) -> bool {
+        self.first_token() == INBOX_PREFIX
+    }
+}
+
+impl Borrow<str> for Topic {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Topic({})", self.0)
+    }
+}
+
+/// A set of topics: tokens, `*` for exactly one token, `>` in last place for one or more. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pattern(Arc<str>);
+
+impl Pattern {
+    /// Parses a pattern; every topic is a pattern too.
+    pub fn parse(text: &str) -> Result<Self, TopicError> {
+        check_tokens(text, |is_last, token| match token {
+            ">" if !is_last => Err(TopicError::TailNotLast),
+            _ => Ok(()),
+        })?;
+        Ok(Self(text.into()))
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The tokens between the dots, wildcards among them.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.0.split('.')
+    }
+
+    /// The first token, which may be a wildcard.
+    pub fn first_token(&self) -> &str {
+        first_token(&self.0)
+    }
+
+    /// Whether the pattern has no wildcard, so that it matches the one topic spelled alike.
+    pub fn is_literal(&self) -> bool {
+        self.tokens().all(|token| !is_wildcard(token))
+    }
+
+    /// Whether the first token is a wildcard: such a pattern sees no reserved topic.
+    pub fn starts_wild(&self) -> bool {
+        is_wildcard(self.first_token())
+    }
+
+    /// Whether the first token begins with `$` or `_`.
+    pub fn is_reserved(&self) -> bool {
+        is_reserved(&self.0)
+    }
+
+    /// The owner token if every topic of this pattern lies in one inbox (`_INBOX.<literal token>…`).
+    pub fn inbox_token(&self) -> Option<&str> {
+        inbox_token(&self.0)
+    }
+
+    /// Whether the pattern's first token is that of inboxes, well-formed or not.
+    pub fn is_inbox(&self) -> bool {
+        self.first_token() == INBOX_PREFIX
+    }
+
+    /// Whether `topic` is in the set.
+    pub fn matches(&self, topic: &Topic) -> bool {
+        if self.starts_wild() && topic.is_reserved() {
+            return false;
+        }
+        let mut topic_tokens = topic.tokens();
+        for wanted in self.tokens() {
+            match (wanted, topic_tokens.next()) {
+                (_, None) => return false,
+                (">", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (literal, Some(token)) if literal == token => {}
+                _ => return false,
+            }
+        }
+        topic_tokens.next().is_none()
+    }
+
+    /// Whether every topic of `other` is in this set.
+    pub fn covers(&self, other: &Pattern) -> bool {
+        if self.starts_wild() && other.is_reserved() {
+            return false;
+        }
+        let mut others = other.tokens();
+        for wanted in self.tokens() {
+            match (wanted, others.next()) {
+                (_, None) => return false,
+                (">", Some(_)) => return true,
+                (_, Some(">")) => return false,
+                ("*", Some(_)) => {}
+                (literal, Some(token)) if literal == token => {}
+                _ => return false,
+            }
+        }
+        others.next().is_none()
+    }
+
+    /// Whether some topic is in both sets.
+    pub fn overlaps(&self, other: &Pattern) -> bool {
+        if (self.starts_wild() && other.is_reserved()) || (other.starts_wild() && self.is_reserved()) {
+            return false;
+        }
+        let (mut ours, mut theirs) = (self.tokens(), other.tokens());
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return true,
+                (None, Some(_)) | (Some(_), None) => return false,
+                (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+                (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
+                (Some(a), Some(b)) if a == b => {}
+                _ => return false,
+            }
+        }
+    }
+}
+
+impl From<&Topic> for Pattern {
+    fn from(topic: &Topic) -> Self {
+        Self(topic.0.clone())
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({})", self.0)
+    }
+}
+
+/// Why a text is no topic or no pattern. Every variant is the fault of whoever wrote the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    #[error("a topic may not be empty")]
+    Empty,
+    #[error("a topic has at most {MAX_TOPIC_BYTES} bytes, this one has {bytes}")]
+    TooLong { bytes: usize },
+    #[error("a topic has at most {MAX_TOPIC_TOKENS} tokens")]
+    TooManyTokens,
+    #[error("a topic has no empty token: no dot at the start, at the end or beside another")]
+    EmptyToken,
+    #[error("a token has no white space, control or format characters; found U+{code:04X}")]
+    Character { code: u32 },
+    #[error("`*` and `>` stand alone in their token")]
+    WildcardInToken,
+    #[error("`>` stands only in last place")]
+    TailNotLast,
+    #[error("a topic to publish on has no wildcard")]
+    WildcardInTopic,
+}
+
+/// Checks what topics and patterns share, and hands each token to `check` with whether it is the last.
+fn check_tokens(text: &str, check: impl Fn(bool, &str) -> Result<(), TopicError>) -> Result<(), TopicError> {
+    if text.is_empty() {
+        return Err(TopicError::Empty);
+    }
+    if text.len() > MAX_TOPIC_BYTES {
+        return Err(TopicError::TooLong { bytes: text.len() });
+    }
+    let mut tokens = text.split('.').peekable();
+    let mut count = 0;
+    while let Some(token) = tokens.next() {
+        count += 1;
+        if count > MAX_TOPIC_TOKENS {
+            return Err(TopicError::TooManyTokens);
+        }
+        check_token(token)?;
+        check(tokens.peek().is_none(), token)?;
+    }
+    Ok(())
+}
+
+fn check_token(token: &str) -> Result<(), TopicError> {
+    if token.is_empty() {
+        return Err(TopicError::EmptyToken);
+    }
+    if is_wildcard(token) {
+        return Ok(());
+    }
+    for character in token.chars() {
+        if matches!(character, '*' | '>') {
+            return Err(TopicError::WildcardInToken);
+        }
+        if is_forbidden(character) {
+            return Err(TopicError::Character { code: character.into() });
+        }
+    }
+    Ok(())
+}
+
+/// White space, controls (Cc) and format characters (Cf), which a person cannot see and so cannot review in a policy.
+fn is_forbidden(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_control() || character == ' ';
+    }
+    character.is_whitespace() || character.is_control() || is_format_character(character)
+}
+
+/// General category Cf of Unicode 17.
+fn is_format_character(character: char) -> bool {
+    matches!(u32::from(character),
+        0x00AD | 0x0600..=0x0605 | 0x061C | 0x06DD | 0x070F | 0x0890..=0x0891 | 0x08E2 | 0x180E
+        | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x2064 | 0x2066..=0x206F | 0xFEFF
+        | 0xFFF9..=0xFFFB | 0x110BD | 0x110CD | 0x13430..=0x1343F | 0x1BCA0..=0x1BCA3
+        | 0x1D173..=0x1D17A | 0xE0001 | 0xE0020..=0xE007F)
+}
+
+fn is_wildcard(token: &str) -> bool {
+    matches!(token, "*" | ">")
+}
+
+fn first_token(text: &str) -> &str {
+    text.split_once('.').map_or(text, |(first, _)| first)
+}
+
+fn is_reserved(text: &str) -> bool {
+    text.starts_with(['$', '_'])
+}
+
+fn inbox_token(text: &str) -> Option<&str> {
+    let mut tokens = text.split('.');
+    let token = (tokens.next()? == INBOX_PREFIX).then(|| tokens.next())??;
+    (!is_wildcard(token) && token.chars().count() >= MIN_INBOX_TOKEN_CHARS).then_some(token)
+}
+
+#[cfg(test)]
+mod tests;
