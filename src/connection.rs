@@ -1,0 +1,79 @@
+//! THE CONNECTION PATH: accept → handshake → identify → upgrade → session.
+//!
+//! Each stage takes what the stage before made by value, and one deadline covers all of them up to the 101. Invariant:
+//! the verdict on the certificate has fallen before a byte of the WebSocket handshake is answered.
+
+mod accept;
+mod handshake;
+mod identify;
+mod record;
+mod upgrade;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::server::TlsStream;
+
+pub use accept::{AcceptError, Listener};
+pub use handshake::HandshakeError;
+pub use upgrade::{Denied, OriginRule, Problem, UpgradeRules};
+
+use crate::gateway::Gateway;
+use crate::limits::Admission;
+use crate::session::Session;
+use record::Record;
+
+/// Serves one accepted socket to its end.
+pub async fn serve(socket: TcpStream, peer: SocketAddr, admission: Admission, listener: Arc<Listener>) {
+    let gateway = listener.gateway.clone();
+    let mut record = Record::new(peer, &gateway);
+    let deadline = Instant::now() + gateway.generation().limits.open_deadline;
+    let Ok(opened) = timeout_at(deadline, open(socket, &admission, &listener, &mut record)).await else {
+        record.timed_out();
+        return;
+    };
+    let Some(Opened { session, stream, early }) = opened else { return };
+    let _admission = admission.opened();
+    let (reason, counts) = session.run(stream, early).await;
+    record.closed(reason, counts);
+}
+
+/// A connection whose 101 is out.
+struct Opened {
+    session: Session,
+    stream: TlsStream<TcpStream>,
+    /// What the peer sent behind its upgrade request.
+    early: BytesMut,
+}
+
+/// From the socket to the 101, or to a refusal that the record holds.
+async fn open(
+    socket: TcpStream,
+    admission: &Admission,
+    listener: &Listener,
+    record: &mut Record,
+) -> Option<Opened> {
+    let gateway: &Arc<Gateway> = &listener.gateway;
+    let generation = gateway.generation();
+
+    let (stream, peer) = match handshake::accept(socket, listener.tls(&generation)).await {
+        Ok(verified) => verified,
+        Err(error) => return record.handshake_failed(&error),
+    };
+    record.verified(&peer);
+
+    let verdict = identify::identify(&peer, &generation, admission, gateway);
+    record.judged(&verdict);
+
+    let (stream, early, admitted) = match upgrade::answer(stream, verdict, listener, &generation.limits).await {
+        Ok(upgraded) => upgraded,
+        Err(refusal) => return record.refused(&refusal),
+    };
+
+    let session = Session::open(gateway.clone(), peer, admitted.standing, admitted.place);
+    record.opened(&session);
+    Some(Opened { session, stream, early })
+}

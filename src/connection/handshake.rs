@@ -1,0 +1,78 @@
+//! TLS 1.3 with a client certificate. The only place that hands out a [`VerifiedPeer`].
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::HandshakeKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::generation::ListenerTls;
+use crate::identity::VerifiedPeer;
+use crate::trust::{VerifyError, capture};
+
+/// How long a refused peer has to read the alert before the socket is closed under it.
+const LINGER: Duration = Duration::from_millis(500);
+/// Bytes of a refused peer that are read away, so that closing does not reset the connection.
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// Why there is no TLS session.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    #[error("the client certificate was refused")]
+    Certificate(#[source] Box<VerifyError>),
+    #[error("the TLS handshake failed")]
+    Tls(#[source] io::Error),
+    #[error("the TLS session was resumed, which skips the verifier")]
+    Resumed,
+    #[error("the TLS session was accepted without a verified certificate")]
+    Unverified,
+}
+
+/// Completes the handshake, or sends the alert and lets the peer read it.
+pub async fn accept(
+    socket: TcpStream,
+    tls: &ListenerTls,
+) -> Result<(TlsStream<TcpStream>, VerifiedPeer), HandshakeError> {
+    let accepting = TlsAcceptor::from(Arc::clone(&tls.config)).accept(socket).into_fallible();
+    let (accepted, verdict) = capture(accepting).await;
+    let stream = match accepted {
+        Ok(stream) => stream,
+        Err((error, socket)) => {
+            linger(socket).await;
+            return Err(match verdict {
+                Some(Err(refused)) => HandshakeError::Certificate(Box::new(refused)),
+                _ => HandshakeError::Tls(error),
+            });
+        }
+    };
+    if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+        return Err(HandshakeError::Resumed);
+    }
+    match verdict {
+        Some(Ok(peer)) => Ok((stream, peer)),
+        _ => Err(HandshakeError::Unverified),
+    }
+}
+
+/// Closes the sending half and reads a little on. A socket that is closed with unread bytes is reset, and the reset
+/// swallows the alert that tells the peer what was wrong.
+async fn linger(mut socket: TcpStream) {
+    let read_away = async {
+        socket.shutdown().await?;
+        let (mut rest, mut left) = ([0; 1024], LINGER_BYTES);
+        while left > 0 {
+            match socket.read(&mut rest).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whatever happens to a peer that was refused, there is nothing more to tell it.
+    let _ = timeout(LINGER, read_away).await;
+}

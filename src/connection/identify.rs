@@ -1,0 +1,44 @@
+//! Who the verified peer is, and whether there is a place for it: the verdict that the upgrade stage answers with.
+
+use std::sync::Arc;
+
+use crate::gateway::{Gateway, Phase};
+use crate::generation::Generation;
+use crate::identity::VerifiedPeer;
+use crate::limits::{Admission, Refused, ServicePlace};
+use crate::verdict::{self, Refusal, Standing};
+
+/// A peer that may have its 101 if its request is in order.
+pub struct Admitted {
+    pub standing: Standing,
+    pub place: ServicePlace,
+}
+
+/// Why a verified peer gets no 101, whatever its request says.
+#[derive(Debug, thiserror::Error)]
+pub enum Turned {
+    #[error(transparent)]
+    Away(#[from] Refusal),
+    #[error(transparent)]
+    Full(#[from] Refused),
+    #[error("the gateway is draining")]
+    Draining,
+}
+
+/// Judges the peer by `generation` and takes a place for its service.
+pub fn identify(
+    peer: &VerifiedPeer,
+    generation: &Generation,
+    admission: &Admission,
+    gateway: &Arc<Gateway>,
+) -> Result<Admitted, Turned> {
+    if gateway.phase() != Phase::Running {
+        return Err(Turned::Draining);
+    }
+    if let Some(refused) = admission.refused() {
+        return Err(refused.into());
+    }
+    let standing = verdict::judge(generation, peer)?;
+    let place = admission.take_service(standing.identity.service(), &generation.limits)?;
+    Ok(Admitted { standing, place })
+}

@@ -1,0 +1,119 @@
+//! One record per connection, written when the connection ends, however it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::handshake::HandshakeError;
+use super::identify::{Admitted, Turned};
+use super::upgrade::{Denied, Problem};
+use crate::gateway::Gateway;
+use crate::identity::{ServiceIdentity, VerifiedPeer};
+use crate::report::chain;
+use crate::session::{CloseReason, Counts, Session};
+
+/// What is known of a connection so far.
+pub(super) struct Record {
+    gateway: Arc<Gateway>,
+    peer: SocketAddr,
+    since: Instant,
+    fingerprint: Option<String>,
+    identity: Option<ServiceIdentity>,
+    session: Option<String>,
+    end: End,
+}
+
+enum End {
+    /// The task was cancelled, or panicked, before anything was decided.
+    Aborted,
+    TimedOut,
+    Handshake(String),
+    Refused(&'static str, String),
+    Closed(CloseReason, Counts),
+}
+
+impl Record {
+    pub(super) fn new(peer: SocketAddr, gateway: &Arc<Gateway>) -> Self {
+        Self {
+            gateway: gateway.clone(),
+            peer,
+            since: Instant::now(),
+            fingerprint: None,
+            identity: None,
+            session: None,
+            end: End::Aborted,
+        }
+    }
+
+    pub(super) fn timed_out(&mut self) {
+        self.end = End::TimedOut;
+    }
+
+    pub(super) fn handshake_failed<T>(&mut self, error: &HandshakeError) -> Option<T> {
+        self.end = End::Handshake(chain(error));
+        None
+    }
+
+    pub(super) fn verified(&mut self, peer: &VerifiedPeer) {
+        self.gateway.metrics.handshake(self.since.elapsed());
+        self.fingerprint = Some(peer.fingerprint().to_string());
+    }
+
+    pub(super) fn judged(&mut self, verdict: &Result<Admitted, Turned>) {
+        self.identity = verdict.as_ref().ok().map(|admitted| admitted.standing.identity.clone());
+    }
+
+    pub(super) fn refused<T>(&mut self, denied: &Denied) -> Option<T> {
+        self.end = End::Refused(Problem::of(denied).kind, chain(denied));
+        None
+    }
+
+    pub(super) fn opened(&mut self, session: &Session) {
+        self.session = Some(session.id().to_string());
+        self.gateway.metrics.opened(self.since.elapsed());
+        crate::audit::admitted(session.id(), session.identity(), self.peer, self.fingerprint.as_deref());
+    }
+
+    pub(super) fn closed(&mut self, reason: CloseReason, counts: Counts) {
+        self.end = End::Closed(reason, counts);
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let (peer, seconds) = (self.peer, self.since.elapsed().as_secs_f64());
+        let fingerprint = self.fingerprint.as_deref().unwrap_or("-");
+        let service = self.identity.as_ref().map_or("-", |identity| identity.service().as_str());
+        let session = self.session.as_deref().unwrap_or("-");
+        match &self.end {
+            End::Closed(reason, counts) => {
+                self.gateway.metrics.closed(*reason, *counts);
+                tracing::info!(
+                    %peer, session, service, seconds, end = reason.label(),
+                    commands = counts.commands, deliveries = counts.deliveries, denials = counts.denials,
+                    "session ended"
+                );
+                if reason.is_verdict() {
+                    crate::audit::ended(session, service, fingerprint, *reason, self.gateway.generation_number());
+                }
+            }
+            End::Refused(kind, why) => {
+                self.gateway.metrics.refused(kind);
+                crate::audit::refused(peer, fingerprint, service, kind, why);
+            }
+            End::Handshake(why) => {
+                self.gateway.metrics.refused("handshake");
+                crate::audit::refused(peer, fingerprint, service, "handshake", why);
+            }
+            End::TimedOut => {
+                self.gateway.metrics.refused("deadline");
+                crate::audit::refused(peer, fingerprint, service, "deadline", "not open within the deadline");
+            }
+            End::Aborted => {
+                self.gateway.metrics.refused("aborted");
+                tracing::warn!(%peer, session, service, seconds, "connection aborted");
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The one HTTP/1.1 request of a connection: a 101, or a refusal as `application/problem+json` (RFC 9457).
+//!
+//! Nothing that the request says about who is asking has any effect.
+
+mod examine;
+mod problem;
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+
+use super::Listener;
+use super::identify::{Admitted, Turned};
+use crate::limits::Limits;
+use examine::Accepted;
+pub use examine::{Dialect, Fault, OriginRule, UpgradeRules};
+pub use problem::Problem;
+
+/// Header lines of one request; a flood of them is refused by the parser with 431.
+const MAX_HEADER_LINES: usize = 64;
+/// How long a refused peer has to read its answer.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Why there is no 101.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    #[error(transparent)]
+    Turned(#[from] Turned),
+    #[error(transparent)]
+    Request(#[from] Fault),
+    #[error("no HTTP request came to an end")]
+    Http(#[source] hyper::Error),
+    #[error("the connection ended before the upgrade request")]
+    Gone,
+}
+
+/// Reads the request and answers it: 101 if `verdict` lets the peer in and the request is in order.
+pub async fn answer(
+    stream: TlsStream<TcpStream>,
+    verdict: Result<Admitted, Turned>,
+    listener: &Listener,
+    limits: &Limits,
+) -> Result<(TlsStream<TcpStream>, BytesMut, Admitted), Denied> {
+    let verdict = Mutex::new(Some(verdict));
+    let outcome = Mutex::new(None);
+    let service = service_fn(async |request: Request<Incoming>| {
+        // Keep-alive is off: there is one request, and so one verdict to take.
+        let verdict = lock(&verdict).take().unwrap_or(Err(Turned::Draining));
+        let decided = decide(&request, verdict, &listener.rules);
+        let response = match &decided {
+            Ok((_, accepted)) => switching_protocols(accepted),
+            Err(denied) => Problem::of(denied).response(),
+        };
+        *lock(&outcome) = Some(decided);
+        Ok::<_, std::convert::Infallible>(response)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.open_deadline)
+        .max_buf_size(limits.max_request_head)
+        .max_headers(MAX_HEADER_LINES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    let parts = connection.without_shutdown().await.map_err(Denied::Http)?;
+    let stream = parts.io.into_inner();
+    let decided = lock(&outcome).take();
+    match decided {
+        Some(Ok((admitted, _))) => Ok((stream, BytesMut::from(parts.read_buf), admitted)),
+        Some(Err(denied)) => {
+            linger(stream).await;
+            Err(denied)
+        }
+        None => Err(Denied::Gone),
+    }
+}
+
+fn decide(
+    request: &Request<Incoming>,
+    verdict: Result<Admitted, Turned>,
+    rules: &UpgradeRules,
+) -> Result<(Admitted, Accepted), Denied> {
+    let admitted = verdict?;
+    let accepted = examine::examine(request.method(), request.uri(), request.version(), request.headers(), rules)?;
+    Ok((admitted, accepted))
+}
+
+fn switching_protocols(accepted: &Accepted) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accepted.key.clone());
+    if let Some(subprotocol) = accepted.subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+    }
+    response
+}
+
+/// Ends TLS properly and reads a little on, so that the peer gets its answer and not a reset.
+async fn linger(mut stream: TlsStream<TcpStream>) {
+    let read_away = async {
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // The answer is out; a peer that does not listen has had its chance.
+    let _ = timeout(LINGER, read_away).await;
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,125 @@
+//! How a refusal reads: status, headers and a problem document (RFC 9457) with a stable `type`.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use super::examine::Fault;
+use super::{Denied, Turned};
+use crate::limits::Refused;
+use crate::verdict::Refusal;
+
+/// Seconds after which a peer may try again where the gateway cannot know better.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// One answer in place of the 101.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub status: StatusCode,
+    /// The last part of the problem's `type`, and the label of the metric.
+    pub kind: &'static str,
+    /// For the developer of the service: what was wrong and what to do.
+    pub detail: String,
+}
+
+#[derive(Serialize)]
+struct Document<'p> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'p str,
+}
+
+impl Problem {
+    /// The answer to a refusal. What the peer reads never names a rule of the mapping or of the policy.
+    pub fn of(denied: &Denied) -> Self {
+        let (status, kind, detail) = match denied {
+            Denied::Turned(turned) => of_verdict(turned),
+            Denied::Request(fault) => {
+                let (status, kind) = of_request(*fault);
+                (status, kind, fault.to_string())
+            }
+            Denied::Http(_) | Denied::Gone => {
+                (StatusCode::BAD_REQUEST, "malformed-request", "the request did not come to an end".into())
+            }
+        };
+        Self { status, kind, detail }
+    }
+
+    /// The HTTP response.
+    pub fn response(&self) -> Response<Full<Bytes>> {
+        let document = Document {
+            r#type: format!("urn:portcullis:problem:{}", self.kind),
+            title: self.status.canonical_reason().unwrap_or("Refused"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+        };
+        let body = serde_json::to_vec(&document).expect("a flat structure of texts serialises");
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        for (name, value) in self.extra_headers() {
+            headers.insert(name, value);
+        }
+        response
+    }
+
+    fn extra_headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        match self.status {
+            StatusCode::METHOD_NOT_ALLOWED => vec![(ALLOW, HeaderValue::from_static("GET"))],
+            StatusCode::UPGRADE_REQUIRED => vec![
+                (UPGRADE, HeaderValue::from_static("websocket")),
+                (CONNECTION, HeaderValue::from_static("upgrade, close")),
+                (SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+            ],
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                vec![(RETRY_AFTER, RETRY_AFTER_SECONDS.into())]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn of_verdict(turned: &Turned) -> (StatusCode, &'static str, String) {
+    let (status, kind) = match turned {
+        Turned::Away(Refusal::Identity(_)) => (StatusCode::FORBIDDEN, "identity"),
+        Turned::Away(Refusal::Connect { .. }) => (StatusCode::FORBIDDEN, "connect-forbidden"),
+        Turned::Full(Refused::Address) => (StatusCode::TOO_MANY_REQUESTS, "address-limit"),
+        Turned::Full(Refused::Service) => (StatusCode::TOO_MANY_REQUESTS, "service-limit"),
+        Turned::Full(Refused::Opening) => (StatusCode::SERVICE_UNAVAILABLE, "overload"),
+        Turned::Full(Refused::Sessions) => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+        Turned::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    };
+    let detail = match turned {
+        Turned::Away(Refusal::Identity(_)) => {
+            "the certificate's names map to no service, or not to exactly one; the gateway's audit log says why"
+                .into()
+        }
+        other => other.to_string(),
+    };
+    (status, kind, detail)
+}
+
+fn of_request(fault: Fault) -> (StatusCode, &'static str) {
+    match fault {
+        Fault::HttpVersion => (StatusCode::BAD_REQUEST, "http-version"),
+        Fault::Host => (StatusCode::BAD_REQUEST, "host"),
+        Fault::Query => (StatusCode::BAD_REQUEST, "query-string"),
+        Fault::Path => (StatusCode::NOT_FOUND, "path"),
+        Fault::Method => (StatusCode::METHOD_NOT_ALLOWED, "method"),
+        Fault::Body => (StatusCode::BAD_REQUEST, "body"),
+        Fault::NotAnUpgrade => (StatusCode::UPGRADE_REQUIRED, "upgrade-required"),
+        Fault::WebSocketVersion => (StatusCode::UPGRADE_REQUIRED, "websocket-version"),
+        Fault::Key => (StatusCode::BAD_REQUEST, "websocket-key"),
+        Fault::SubprotocolList | Fault::SubprotocolUnknown | Fault::SubprotocolMissing => {
+            (StatusCode::BAD_REQUEST, "subprotocol")
+        }
+        Fault::Origin => (StatusCode::FORBIDDEN, "origin"),
+    }
+}

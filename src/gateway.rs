@@ -1,0 +1,89 @@
+//! What all connections of one gateway share.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use crate::clock::unix_ms;
+use crate::generation::{Current, Generation};
+use crate::limits::{Admissions, ServiceRates};
+use crate::metrics::Metrics;
+use crate::routing::Router;
+use crate::session::Registry;
+
+/// The shared state. Everything in it is bounded by the limits of the current generation.
+pub struct Gateway {
+    /// The name that `hello` tells.
+    pub name: Arc<str>,
+    pub router: Router,
+    pub registry: Registry,
+    pub admissions: Arc<Admissions>,
+    pub rates: ServiceRates,
+    pub metrics: Metrics,
+    current: Current,
+    phase: RwLock<Phase>,
+}
+
+/// Where the gateway stands between start and stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Running,
+    /// No new connections; sessions may stay until then.
+    Draining {
+        until: Instant,
+        unix_ms: u64,
+    },
+    Stopping,
+}
+
+impl Gateway {
+    pub fn new(name: &str, first: Generation) -> Self {
+        Self {
+            name: name.into(),
+            router: Router::default(),
+            registry: Registry::default(),
+            admissions: Arc::default(),
+            rates: ServiceRates::default(),
+            metrics: Metrics::new(),
+            current: Current::new(first),
+            phase: RwLock::new(Phase::Running),
+        }
+    }
+
+    /// The current generation, to use as a whole.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.current.get()
+    }
+
+    /// Its number alone: one atomic read, cheap enough for every message.
+    pub fn generation_number(&self) -> u64 {
+        self.current.number()
+    }
+
+    /// Swaps the generation and tells every live session to judge itself by it.
+    pub fn install(&self, next: Arc<Generation>) {
+        self.current.swap(next);
+        self.registry.alarm_all();
+    }
+
+    pub fn phase(&self) -> Phase {
+        *self.phase.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells every session that the gateway goes away after `patience`.
+    pub fn drain(&self, patience: Duration) {
+        let unix_ms = unix_ms(SystemTime::now() + patience);
+        self.enter(Phase::Draining { until: Instant::now() + patience, unix_ms });
+    }
+
+    /// Ends every session now.
+    pub fn stop(&self) {
+        self.enter(Phase::Stopping);
+    }
+
+    fn enter(&self, phase: Phase) {
+        *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
+        self.registry.alarm_all();
+    }
+}

@@ -1,0 +1,61 @@
+//! Everything that can be reloaded, as one numbered value that is swapped whole.
+//!
+//! Invariant: a [`Generation`] was loaded, parsed and checked against itself completely before anybody sees it, and
+//! numbers only grow.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+
+use crate::limits::Limits;
+use crate::policy::Policy;
+use crate::trust::TrustDomains;
+
+/// One consistent set of key pairs, trust, mapping, policy and limits.
+pub struct Generation {
+    pub number: u64,
+    /// TLS configuration and key pair of each listener, in the order of the configuration.
+    pub listeners: Vec<ListenerTls>,
+    pub trust: Arc<TrustDomains>,
+    pub policy: Arc<Policy>,
+    pub limits: Arc<Limits>,
+}
+
+/// What a listener's handshakes use.
+#[derive(Clone)]
+pub struct ListenerTls {
+    pub config: Arc<ServerConfig>,
+    /// When the gateway's own certificate ends, Unix seconds.
+    pub not_after: u64,
+}
+
+/// The current generation. Readers never wait.
+pub struct Current {
+    value: ArcSwap<Generation>,
+    /// The number of `value`, where reading the whole would cost more than a message does.
+    number: AtomicU64,
+}
+
+impl Current {
+    pub fn new(first: Generation) -> Self {
+        let number = AtomicU64::new(first.number);
+        Self { value: ArcSwap::from_pointee(first), number }
+    }
+
+    pub fn get(&self) -> Arc<Generation> {
+        self.value.load_full()
+    }
+
+    pub fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// Makes `next` the current generation. Only the reload transaction calls this, one at a time.
+    pub fn swap(&self, next: Arc<Generation>) {
+        let number = next.number;
+        self.value.store(next);
+        self.number.store(number, Ordering::Release);
+    }
+}

@@ -1,0 +1,151 @@
+//! What the gateway counts. Labels come from closed enums; no name of a service or topic is ever one.
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::limits::Refused;
+use crate::session::{CloseReason, Counts};
+
+/// The metrics of one gateway.
+pub struct Metrics {
+    registry: Registry,
+    accepted: Counter,
+    dropped: Family<Reason, Counter>,
+    refused: Family<Reason, Counter>,
+    closed: Family<Reason, Counter>,
+    handshake_seconds: Histogram,
+    open_seconds: Histogram,
+    sessions: Gauge,
+    subscriptions: Gauge,
+    generation: Gauge<u64>,
+    reloads: Family<Reason, Counter>,
+    denied: Counter,
+    commands: Counter,
+    deliveries: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: Label,
+}
+
+/// A label value out of one of the closed tables of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Label(&'static str);
+
+impl EncodeLabelValue for Label {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        self.0.encode(encoder)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("portcullis");
+        // From 1 ms to 4 s, in doublings.
+        let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 13));
+        let metrics = Self {
+            accepted: Counter::default(),
+            dropped: Family::default(),
+            refused: Family::default(),
+            closed: Family::default(),
+            handshake_seconds: seconds(),
+            open_seconds: seconds(),
+            sessions: Gauge::default(),
+            subscriptions: Gauge::default(),
+            generation: Gauge::default(),
+            reloads: Family::default(),
+            denied: Counter::default(),
+            commands: Counter::default(),
+            deliveries: Counter::default(),
+            registry: Registry::default(),
+        };
+        for reason in CloseReason::ALL {
+            metrics.closed.get_or_create(&label(reason.label())).inc_by(0);
+        }
+        let m = &metrics;
+        registry.register("connections_accepted", "Sockets accepted", m.accepted.clone());
+        registry.register("connections_dropped", "Sockets dropped before TLS, for a limit", m.dropped.clone());
+        registry.register("connections_refused", "Connections that got no session", m.refused.clone());
+        registry.register("sessions_closed", "Sessions ended, by reason", m.closed.clone());
+        registry.register_with_unit("handshake", "Socket to TLS session", Unit::Seconds, m.handshake_seconds.clone());
+        registry.register_with_unit("open", "Socket to 101", Unit::Seconds, m.open_seconds.clone());
+        registry.register("sessions", "Live sessions", m.sessions.clone());
+        registry.register("subscriptions", "Live subscriptions", m.subscriptions.clone());
+        registry.register("generation", "Number of the current generation", m.generation.clone());
+        registry.register("reloads", "Reloads, by outcome", m.reloads.clone());
+        registry.register("operations_denied", "Operations that the policy denied", m.denied.clone());
+        registry.register("commands", "Operations of ended sessions", m.commands.clone());
+        registry.register("deliveries", "Messages delivered to ended sessions", m.deliveries.clone());
+        Self { registry, ..metrics }
+    }
+
+    pub fn accepted(&self) {
+        self.accepted.inc();
+    }
+
+    pub fn dropped(&self, refused: Refused) {
+        let reason = match refused {
+            Refused::Opening => "overload",
+            Refused::Address => "address-limit",
+            Refused::Service => "service-limit",
+            Refused::Sessions => "full",
+        };
+        self.dropped.get_or_create(&label(reason)).inc();
+    }
+
+    pub fn refused(&self, kind: &'static str) {
+        self.refused.get_or_create(&label(kind)).inc();
+    }
+
+    pub fn closed(&self, reason: CloseReason, counts: Counts) {
+        self.closed.get_or_create(&label(reason.label())).inc();
+        self.commands.inc_by(counts.commands);
+        self.deliveries.inc_by(counts.deliveries);
+    }
+
+    pub fn handshake(&self, took: Duration) {
+        self.handshake_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn opened(&self, took: Duration) {
+        self.open_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn denied(&self) {
+        self.denied.inc();
+    }
+
+    pub fn reloaded(&self, outcome: &'static str) {
+        self.reloads.get_or_create(&label(outcome)).inc();
+    }
+
+    /// The text exposition format, with the gauges set to what is true now.
+    pub fn render(&self, sessions: usize, subscriptions: usize, generation: u64) -> String {
+        self.sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
+        self.subscriptions.set(i64::try_from(subscriptions).unwrap_or(i64::MAX));
+        self.generation.set(generation);
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn label(reason: &'static str) -> Reason {
+    Reason { reason: Label(reason) }
+}

@@ -1,0 +1,287 @@
+//! From a permitted topic to the sessions that receive it.
+//!
+//! Owns the live subscriptions, in shards by first token so that one service's churn makes only its own routes stale.
+//! A publisher keeps a [`Lane`] for each topic it uses: the permit and the matched receivers, checked against two
+//! version counters before every message. Invariant: nothing is routed without a [`PublishPermit`], nothing is
+//! subscribed without a [`SubscribePermit`].
+
+mod inboxes;
+mod subscription;
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+pub use inboxes::{InboxError, Inboxes};
+pub use subscription::Subscription;
+
+use crate::policy::{GroupScope, PublishPermit, SubscribePermit};
+use crate::protocol::{Message, Sid};
+use crate::session::{Delivery, Outbox, Outgoing, SessionId};
+use crate::topic::{INBOX_PREFIX, Pattern, PatternIndex, Topic};
+
+/// Shards of the subscription index. Two busy first tokens share one with a chance of 1 in 256.
+const SHARDS: usize = 256;
+
+/// All live subscriptions of one gateway.
+pub struct Router {
+    shards: Box<[Shard]>,
+    /// Patterns whose first token is a wildcard: every topic that is not reserved looks here too.
+    wild: Shard,
+    inboxes: Inboxes,
+    /// Sessions that wait for responses, by the token of the inbox that the gateway made for them.
+    requesters: RwLock<HashMap<Box<str>, Arc<Outbox>>>,
+    hasher: std::hash::RandomState,
+    /// Where the next group starts to look for a member.
+    turn: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Shard {
+    /// Held to insert, remove or match; never across an await.
+    index: Mutex<PatternIndex<Arc<Subscription>>>,
+    version: AtomicU64,
+}
+
+/// A publisher's way to the receivers of one topic: its permit, and who matched at which version.
+pub struct Lane {
+    permit: PublishPermit,
+    matched: Matched,
+    shard: usize,
+    shard_version: u64,
+    wild_version: u64,
+}
+
+#[derive(Default)]
+struct Matched {
+    direct: Vec<Arc<Subscription>>,
+    groups: Vec<(GroupScope, Vec<Arc<Subscription>>)>,
+    turn: usize,
+}
+
+/// A message to route, with what the router must know of its sender.
+pub struct Parcel {
+    pub message: Arc<Message>,
+    /// The session that sends it, so that `echo: false` can be honoured.
+    pub sender: SessionId,
+    /// How long a receiver may answer, where the message names an inbox to answer to.
+    pub answer_within: Option<Duration>,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            wild: Shard::default(),
+            inboxes: Inboxes::default(),
+            requesters: RwLock::default(),
+            hasher: std::hash::RandomState::new(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Router {
+    /// Adds a subscription. From the moment this returns, every new message on its pattern reaches `outbox`.
+    pub fn subscribe(
+        &self,
+        permit: SubscribePermit,
+        session: SessionId,
+        sid: Sid,
+        echo: bool,
+        outbox: Arc<Outbox>,
+        max_inboxes: usize,
+    ) -> Result<Arc<Subscription>, InboxError> {
+        if let Some(token) = permit.pattern().inbox_token() {
+            self.inboxes.claim(token, permit.service(), max_inboxes)?;
+        }
+        let subscription = Arc::new(Subscription::new(permit, session, sid, echo, outbox));
+        let shard = self.shard_of_pattern(subscription.pattern());
+        let mut index = shard.lock();
+        index.insert(subscription.pattern(), subscription.clone());
+        shard.version.fetch_add(1, Ordering::Release);
+        Ok(subscription)
+    }
+
+    /// Ends a subscription: it receives nothing from now on.
+    pub fn unsubscribe(&self, subscription: &Arc<Subscription>) {
+        subscription.end();
+        let shard = self.shard_of_pattern(subscription.pattern());
+        let mut index = shard.lock();
+        index.remove(subscription.pattern(), subscription);
+        shard.version.fetch_add(1, Ordering::Release);
+        drop(index);
+        if let Some(token) = subscription.pattern().inbox_token() {
+            self.inboxes.release(token);
+        }
+    }
+
+    /// Lets a live subscription go on under another permit for the same pattern.
+    pub fn repermit(&self, subscription: &Arc<Subscription>, permit: SubscribePermit) {
+        let shard = self.shard_of_pattern(subscription.pattern());
+        let _index = shard.lock();
+        subscription.set_permit(permit);
+        shard.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Opens a lane for the topic of `permit`.
+    pub fn lane(&self, permit: PublishPermit) -> Lane {
+        let shard = self.shard_of_topic(permit.topic());
+        let (shard_version, wild_version) = self.versions(shard);
+        let matched = self.matched(permit.topic(), shard);
+        Lane { permit, matched, shard, shard_version, wild_version }
+    }
+
+    /// Sends a parcel down its lane and returns how many subscriptions took it.
+    pub fn publish(&self, lane: &mut Lane, parcel: &Parcel) -> usize {
+        let (shard_version, wild_version) = self.versions(lane.shard);
+        if (shard_version, wild_version) != (lane.shard_version, lane.wild_version) {
+            lane.matched = self.matched(lane.permit.topic(), lane.shard);
+            (lane.shard_version, lane.wild_version) = (shard_version, wild_version);
+        }
+        lane.matched.deliver(parcel)
+    }
+
+    /// Sends the answer to a request: to the session that asked through the gateway's own inbox, or to whoever
+    /// subscribed to the inbox that the request named.
+    pub fn respond(&self, permit: PublishPermit, parcel: &Parcel) -> usize {
+        if let Some((token, request)) = requester_address(permit.topic()) {
+            let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(outbox) = requesters.get(token) {
+                let message = parcel.message.clone();
+                return usize::from(outbox.push(Outgoing::Response { request, message }));
+            }
+        }
+        self.lane(permit).matched.deliver(parcel)
+    }
+
+    /// Makes `outbox` reachable for responses under an inbox token that only the gateway knows.
+    pub fn register_requester(&self, token: &str, outbox: Arc<Outbox>) {
+        self.requesters.write().unwrap_or_else(PoisonError::into_inner).insert(token.into(), outbox);
+    }
+
+    /// Forgets what [`Self::register_requester`] made.
+    pub fn forget_requester(&self, token: &str) {
+        self.requesters.write().unwrap_or_else(PoisonError::into_inner).remove(token);
+    }
+
+    /// Who owns which inbox.
+    pub fn inboxes(&self) -> &Inboxes {
+        &self.inboxes
+    }
+
+    /// Live subscriptions.
+    pub fn subscriptions(&self) -> usize {
+        self.shards.iter().chain([&self.wild]).map(|shard| shard.lock().len()).sum()
+    }
+
+    fn matched(&self, topic: &Topic, shard: usize) -> Matched {
+        let mut matched = Matched { turn: self.turn.fetch_add(1, Ordering::Relaxed), ..Matched::default() };
+        if let Some(shard) = self.shards.get(shard) {
+            shard.lock().for_each_match(topic, |subscription| matched.add(topic, subscription));
+        }
+        if !topic.is_reserved() {
+            self.wild.lock().for_each_match(topic, |subscription| matched.add(topic, subscription));
+        }
+        matched
+    }
+
+    fn versions(&self, shard: usize) -> (u64, u64) {
+        // Read before matching: what changes meanwhile makes the lane stale, never wrong.
+        let shard = self.shards.get(shard).map_or(0, |shard| shard.version.load(Ordering::Acquire));
+        (shard, self.wild.version.load(Ordering::Acquire))
+    }
+
+    fn shard_of_pattern(&self, pattern: &Pattern) -> &Shard {
+        if pattern.starts_wild() {
+            return &self.wild;
+        }
+        let place = self.shard_of_key(shard_key(pattern.first_token(), pattern.inbox_token()));
+        self.shards.get(place).unwrap_or(&self.wild)
+    }
+
+    fn shard_of_topic(&self, topic: &Topic) -> usize {
+        self.shard_of_key(shard_key(topic.first_token(), topic.inbox_token()))
+    }
+
+    fn shard_of_key(&self, key: &str) -> usize {
+        usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0)
+    }
+}
+
+impl Lane {
+    /// The permit that opened it.
+    pub fn permit(&self) -> &PublishPermit {
+        &self.permit
+    }
+}
+
+impl Matched {
+    fn add(&mut self, topic: &Topic, subscription: &Arc<Subscription>) {
+        if subscription.filters(topic) {
+            return;
+        }
+        let Some(scope) = subscription.group() else {
+            self.direct.push(subscription.clone());
+            return;
+        };
+        match self.groups.iter_mut().find(|(known, _)| *known == scope) {
+            Some((_, members)) => members.push(subscription.clone()),
+            None => self.groups.push((scope, vec![subscription.clone()])),
+        }
+    }
+
+    fn deliver(&mut self, parcel: &Parcel) -> usize {
+        let to_all = self.direct.iter().filter(|subscription| offer(subscription, parcel)).count();
+        if self.groups.is_empty() {
+            return to_all;
+        }
+        self.turn = self.turn.wrapping_add(1);
+        let to_one_each = self.groups.iter().filter(|(_, members)| {
+            let start = self.turn.checked_rem(members.len()).unwrap_or(0);
+            let (before, from) = members.split_at(start);
+            from.iter().chain(before).any(|member| offer(member, parcel))
+        });
+        to_all + to_one_each.count()
+    }
+}
+
+/// Offers a parcel to one subscription. Whether it was taken.
+fn offer(subscription: &Arc<Subscription>, parcel: &Parcel) -> bool {
+    if !subscription.wants_from(parcel.sender) || !subscription.take_one() {
+        return false;
+    }
+    subscription.outbox().push(Outgoing::Delivery(Delivery {
+        subscription: subscription.clone(),
+        message: parcel.message.clone(),
+        answer_within: parcel.answer_within,
+    }))
+}
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, PatternIndex<Arc<Subscription>>> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Inboxes all share their first token, so each is placed by its own.
+fn shard_key<'a>(first_token: &'a str, inbox_token: Option<&'a str>) -> &'a str {
+    inbox_token.unwrap_or(first_token)
+}
+
+/// The topic of the gateway's own inbox for one request of a session.
+pub fn requester_topic(token: &str, request: u64) -> Option<Topic> {
+    Topic::parse(&format!("{INBOX_PREFIX}.{token}.{request}")).ok()
+}
+
+fn requester_address(topic: &Topic) -> Option<(&str, u64)> {
+    let token = topic.inbox_token()?;
+    let mut rest = topic.tokens().skip(2);
+    let request = rest.next()?.parse().ok()?;
+    rest.next().is_none().then_some((token, request))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Who owns which inbox: the first service that subscribes to it, for as long as the gateway remembers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::identity::ServiceName;
+
+/// The owners of all inboxes. A service has at most as many as the caller says; the oldest that nobody is subscribed
+/// to makes room for a new one, so that a reconnecting service finds its inbox and a busy one forgets only old names.
+#[derive(Default)]
+pub struct Inboxes {
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    owners: HashMap<Box<str>, Owner>,
+    services: HashMap<ServiceName, Owned>,
+}
+
+struct Owner {
+    service: ServiceName,
+    live: usize,
+}
+
+#[derive(Default)]
+struct Owned {
+    count: usize,
+    /// Tokens in the order in which they fell idle. One that lives again, or was forgotten, is passed over.
+    idle: VecDeque<Box<str>>,
+}
+
+/// Why a service cannot have an inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InboxError {
+    #[error("the inbox belongs to another service")]
+    Taken,
+    #[error("the service has {most} inboxes in use, the most it may")]
+    TooMany { most: usize },
+}
+
+impl Inboxes {
+    /// Makes `service` the owner of the inbox, or adds a subscription of its owner.
+    pub(super) fn claim(&self, token: &str, service: &ServiceName, most: usize) -> Result<(), InboxError> {
+        let mut known = self.lock();
+        if let Some(owner) = known.owners.get_mut(token) {
+            if owner.service != *service {
+                return Err(InboxError::Taken);
+            }
+            owner.live += 1;
+            return Ok(());
+        }
+        known.make_room(service, most)?;
+        known.owners.insert(token.into(), Owner { service: service.clone(), live: 1 });
+        known.services.entry(service.clone()).or_default().count += 1;
+        Ok(())
+    }
+
+    /// One subscription less. The owner stays.
+    pub(super) fn release(&self, token: &str) {
+        let mut guard = self.lock();
+        let known = &mut *guard;
+        let Some(owner) = known.owners.get_mut(token) else { return };
+        owner.live = owner.live.saturating_sub(1);
+        if owner.live > 0 {
+            return;
+        }
+        if let Some(owned) = known.services.get_mut(&owner.service) {
+            owned.idle.push_back(token.into());
+            // A token that falls idle again and again stands here more than once.
+            if owned.idle.len() > 2 * owned.count + 16 {
+                let owners = &known.owners;
+                let mut seen = std::collections::HashSet::new();
+                let mut kept: VecDeque<Box<str>> = VecDeque::new();
+                for token in owned.idle.drain(..).rev() {
+                    let is_idle = owners.get(&token).is_some_and(|owner| owner.live == 0);
+                    if is_idle && seen.insert(token.clone()) {
+                        kept.push_front(token);
+                    }
+                }
+                owned.idle = kept;
+            }
+        }
+    }
+
+    /// Whether the inbox belongs to `service`.
+    pub fn is_owned_by(&self, token: &str, service: &ServiceName) -> bool {
+        self.lock().owners.get(token).is_some_and(|owner| owner.service == *service)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn make_room(&mut self, service: &ServiceName, most: usize) -> Result<(), InboxError> {
+        let Some(owned) = self.services.get_mut(service) else { return Ok(()) };
+        while owned.count >= most {
+            let token = owned.idle.pop_front().ok_or(InboxError::TooMany { most })?;
+            if self.owners.get(&token).is_some_and(|owner| owner.live == 0 && owner.service == *service) {
+                self.owners.remove(&token);
+                owned.count -= 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(name: &str) -> ServiceName {
+        ServiceName::parse(name).unwrap()
+    }
+
+    #[test]
+    fn the_first_service_owns_the_inbox_and_keeps_it_while_away() {
+        let inboxes = Inboxes::default();
+        inboxes.claim("t", &service("billing"), 8).unwrap();
+        inboxes.claim("t", &service("billing"), 8).unwrap();
+        inboxes.release("t");
+        inboxes.release("t");
+        assert_eq!(inboxes.claim("t", &service("checkout"), 8), Err(InboxError::Taken));
+        assert!(inboxes.is_owned_by("t", &service("billing")));
+        inboxes.claim("t", &service("billing"), 8).unwrap();
+    }
+
+    #[test]
+    fn the_oldest_idle_inbox_makes_room_and_a_live_one_never_does() {
+        let inboxes = Inboxes::default();
+        for token in ["a", "b"] {
+            inboxes.claim(token, &service("billing"), 2).unwrap();
+        }
+        assert_eq!(inboxes.claim("c", &service("billing"), 2), Err(InboxError::TooMany { most: 2 }));
+        inboxes.release("b");
+        inboxes.release("a");
+        inboxes.claim("c", &service("billing"), 2).unwrap();
+        assert!(!inboxes.is_owned_by("b", &service("billing")));
+        assert!(inboxes.is_owned_by("a", &service("billing")));
+        inboxes.claim("a", &service("billing"), 2).unwrap();
+        assert_eq!(inboxes.claim("d", &service("billing"), 2), Err(InboxError::TooMany { most: 2 }));
+    }
+
+    #[test]
+    fn falling_idle_again_and_again_does_not_grow_memory() {
+        let inboxes = Inboxes::default();
+        for _ in 0..10_000 {
+            inboxes.claim("t", &service("billing"), 2).unwrap();
+            inboxes.release("t");
+        }
+        assert!(inboxes.lock().services.values().all(|owned| owned.idle.len() <= 18));
+    }
+}

@@ -1,0 +1,124 @@
+//! One live subscription, shared by its session and by the lanes that lead to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use crate::policy::{GroupScope, SubscribePermit};
+use crate::protocol::Sid;
+use crate::session::{Outbox, SessionId};
+use crate::topic::{Pattern, Topic};
+
+/// A subscription that the policy permitted.
+pub struct Subscription {
+    pattern: Pattern,
+    /// Changes in place when the policy grants the same pattern in another way, so that no message is lost between
+    /// an old subscription and a new one.
+    permit: ArcSwap<SubscribePermit>,
+    session: SessionId,
+    sid: Sid,
+    echo: bool,
+    outbox: Arc<Outbox>,
+    delivered: AtomicU64,
+    written: AtomicU64,
+    /// Messages in all after which it ends; `u64::MAX` is never.
+    most: AtomicU64,
+}
+
+impl Subscription {
+    pub(super) fn new(
+        permit: SubscribePermit,
+        session: SessionId,
+        sid: Sid,
+        echo: bool,
+        outbox: Arc<Outbox>,
+    ) -> Self {
+        Self {
+            pattern: permit.pattern().clone(),
+            permit: ArcSwap::from_pointee(permit),
+            session,
+            sid,
+            echo,
+            outbox,
+            delivered: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            most: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    pub fn sid(&self) -> &Sid {
+        &self.sid
+    }
+
+    pub fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// The permit that it stands on now.
+    pub fn permit(&self) -> Arc<SubscribePermit> {
+        self.permit.load_full()
+    }
+
+    /// Lets it end by itself after `most` messages in all. Whether that point is reached already.
+    pub fn end_after(&self, most: u64) -> bool {
+        self.most.store(most, Ordering::SeqCst);
+        self.is_exhausted()
+    }
+
+    /// Whether it was given all the messages it may.
+    pub fn is_exhausted(&self) -> bool {
+        self.delivered.load(Ordering::SeqCst) >= self.most.load(Ordering::SeqCst)
+    }
+
+    /// Counts one of its messages as written to the session.
+    pub fn count_written(&self) {
+        self.written.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether messages that it was given still wait in the session's queue.
+    pub fn has_undelivered(&self) -> bool {
+        self.written.load(Ordering::SeqCst) < self.delivered.load(Ordering::SeqCst)
+    }
+
+    /// Whether a deny of the policy takes `topic` out of this subscription.
+    pub fn filters(&self, topic: &Topic) -> bool {
+        self.permit.load().filter().iter().any(|denied| denied.matches(topic))
+    }
+
+    pub(super) fn set_permit(&self, permit: SubscribePermit) {
+        self.permit.store(Arc::new(permit));
+    }
+
+    pub(super) fn group(&self) -> Option<GroupScope> {
+        self.permit.load().group().cloned()
+    }
+
+    pub(super) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    pub(super) fn end(&self) {
+        self.most.store(0, Ordering::SeqCst);
+    }
+
+    /// Counts one message in, unless it had its last.
+    pub(super) fn take_one(&self) -> bool {
+        self.delivered
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |delivered| {
+                (delivered < self.most.load(Ordering::SeqCst)).then(|| delivered.wrapping_add(1))
+            })
+            .is_ok()
+    }
+
+    pub(super) fn wants_from(&self, sender: SessionId) -> bool {
+        self.echo || sender != self.session
+    }
+}
+
+/// Two subscriptions are the same only if they are one.
+impl PartialEq for Subscription {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}

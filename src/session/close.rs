@@ -1,0 +1,196 @@
+//! Every way a session ends, and what each audience is told: one closed enum, one exhaustive match per audience.
+
+use std::time::Duration;
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client sent a close frame.
+    ClientClosed,
+    /// The connection broke or ended without a close frame.
+    PeerGone,
+    /// Nothing came within the idle timeout, not even a pong.
+    KeepaliveLost,
+    /// The gateway drains and the session did not leave by its deadline.
+    Draining,
+    /// The gateway stops now.
+    Stopping,
+    /// Framing that RFC 6455 forbids.
+    ProtocolError,
+    /// A text message or close reason that is not UTF-8.
+    InvalidUtf8,
+    /// A frame type that the dialect does not use.
+    UnsupportedFrame,
+    /// A message above the size limit.
+    TooLarge,
+    /// The certificate maps to another service now, or to none.
+    IdentityChanged,
+    /// The policy no longer lets the service connect.
+    ConnectForbidden,
+    /// The service sent on above its message rate.
+    RateLimited,
+    /// The service has more sessions than it may.
+    LimitExceeded,
+    /// Too many messages that cannot be understood, or a flood of fragments or control frames.
+    ProtocolAbuse,
+    /// The session reads too slowly for what is queued for it.
+    SlowConsumer,
+    /// The certificate, or another of its verified path, reached its notAfter.
+    CredentialDeadline,
+    /// The certificate, or another of its verified path, was revoked.
+    Revoked,
+    /// No trust anchor vouches for the certificate any more.
+    Untrusted,
+    /// The revocation list that would tell is missing or stale.
+    RevocationUnknown,
+    /// The gateway failed.
+    Internal,
+}
+
+impl CloseReason {
+    /// All reasons, for tables and for metrics that start at zero.
+    pub const ALL: [Self; 20] = [
+        Self::ClientClosed,
+        Self::PeerGone,
+        Self::KeepaliveLost,
+        Self::Draining,
+        Self::Stopping,
+        Self::ProtocolError,
+        Self::InvalidUtf8,
+        Self::UnsupportedFrame,
+        Self::TooLarge,
+        Self::IdentityChanged,
+        Self::ConnectForbidden,
+        Self::RateLimited,
+        Self::LimitExceeded,
+        Self::ProtocolAbuse,
+        Self::SlowConsumer,
+        Self::CredentialDeadline,
+        Self::Revoked,
+        Self::Untrusted,
+        Self::RevocationUnknown,
+        Self::Internal,
+    ];
+
+    /// The close frame: code and reason (RFC 6455, section 7.4), or `None` where nobody is there to read it.
+    pub fn close_frame(self) -> Option<(u16, &'static str)> {
+        match self {
+            Self::ClientClosed => Some((1000, "")),
+            Self::PeerGone | Self::KeepaliveLost => None,
+            Self::Draining => Some((1001, "draining")),
+            Self::Stopping => Some((1001, "stopping")),
+            Self::ProtocolError => Some((1002, "")),
+            Self::InvalidUtf8 => Some((1007, "")),
+            Self::UnsupportedFrame => Some((1003, "")),
+            Self::TooLarge => Some((1009, "")),
+            Self::IdentityChanged => Some((1008, "identity_changed")),
+            Self::ConnectForbidden => Some((1008, "connect_forbidden")),
+            Self::RateLimited => Some((1008, "rate_limited")),
+            Self::LimitExceeded => Some((1008, "limit_exceeded")),
+            Self::ProtocolAbuse => Some((1008, "protocol_abuse")),
+            Self::SlowConsumer => Some((1013, "slow_consumer")),
+            Self::CredentialDeadline => Some((4401, "credential_deadline")),
+            Self::Revoked => Some((4403, "revoked")),
+            Self::Untrusted => Some((4403, "untrusted")),
+            Self::RevocationUnknown => Some((4403, "revocation_unknown")),
+            Self::Internal => Some((1011, "")),
+        }
+    }
+
+    /// How long the client should wait before it comes back, where coming back makes sense.
+    pub fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Draining | Self::Stopping | Self::SlowConsumer => Some(Duration::from_secs(1)),
+            Self::RateLimited | Self::LimitExceeded | Self::RevocationUnknown => Some(Duration::from_secs(10)),
+            Self::ClientClosed
+            | Self::PeerGone
+            | Self::KeepaliveLost
+            | Self::ProtocolError
+            | Self::InvalidUtf8
+            | Self::UnsupportedFrame
+            | Self::TooLarge
+            | Self::IdentityChanged
+            | Self::ConnectForbidden
+            | Self::ProtocolAbuse
+            | Self::CredentialDeadline
+            | Self::Revoked
+            | Self::Untrusted
+            | Self::Internal => None,
+        }
+    }
+
+    /// The label of the metric and the `end` of the connection record.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client_closed",
+            Self::PeerGone => "peer_gone",
+            Self::KeepaliveLost => "keepalive_lost",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+            Self::ProtocolError => "protocol_error",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::UnsupportedFrame => "unsupported_frame",
+            Self::TooLarge => "too_large",
+            Self::IdentityChanged => "identity_changed",
+            Self::ConnectForbidden => "connect_forbidden",
+            Self::RateLimited => "rate_limited",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::ProtocolAbuse => "protocol_abuse",
+            Self::SlowConsumer => "slow_consumer",
+            Self::CredentialDeadline => "credential_deadline",
+            Self::Revoked => "revoked",
+            Self::Untrusted => "untrusted",
+            Self::RevocationUnknown => "revocation_unknown",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whether the end is a verdict about the peer's right to be here, which the audit log records as such.
+    pub fn is_verdict(self) -> bool {
+        match self {
+            Self::IdentityChanged
+            | Self::ConnectForbidden
+            | Self::CredentialDeadline
+            | Self::Revoked
+            | Self::Untrusted
+            | Self::RevocationUnknown => true,
+            Self::ClientClosed
+            | Self::PeerGone
+            | Self::KeepaliveLost
+            | Self::Draining
+            | Self::Stopping
+            | Self::ProtocolError
+            | Self::InvalidUtf8
+            | Self::UnsupportedFrame
+            | Self::TooLarge
+            | Self::RateLimited
+            | Self::LimitExceeded
+            | Self::ProtocolAbuse
+            | Self::SlowConsumer
+            | Self::Internal => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn labels_are_unique_and_reasons_fit_a_close_frame() {
+        let labels: HashSet<_> = CloseReason::ALL.iter().map(|reason| reason.label()).collect();
+        assert_eq!(labels.len(), CloseReason::ALL.len());
+        for (code, text) in CloseReason::ALL.iter().filter_map(|reason| reason.close_frame()) {
+            assert!(text.len() + " retry_after_ms=4294967295".len() <= 123, "{code} {text}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_always_reaches_the_peer() {
+        for reason in CloseReason::ALL.iter().filter(|reason| reason.is_verdict()) {
+            assert!(reason.close_frame().is_some(), "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Why an operation failed, and what its sender is told of it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::CloseReason;
+use crate::identity::NameError;
+use crate::limits::Limits;
+use crate::policy::Denial;
+use crate::protocol::{Command, ErrorCode, ErrorEvent, Event, Op, OpId, Sid};
+use crate::routing::InboxError;
+use crate::topic::TopicError;
+
+/// Why an operation failed.
+#[derive(Debug)]
+pub enum Fault {
+    Topic(TopicError),
+    Group(NameError),
+    SidInUse,
+    UnknownSid,
+    Forbidden(Denial),
+    InboxTaken,
+    TooManyInboxes(usize),
+    TooManySubscriptions(usize),
+    TooManyRequests(usize),
+    NoResponders,
+    RateLimited(Duration),
+    Unsupported,
+}
+
+/// Which operation an answer is about.
+#[derive(Debug)]
+pub struct Operation {
+    pub id: Option<OpId>,
+    pub op: Op,
+    pub topic: Option<Box<str>>,
+    pub sid: Option<Sid>,
+}
+
+impl Operation {
+    pub(super) fn of(command: &Command<'_>) -> Self {
+        let (topic, sid): (Option<&str>, Option<&Sid>) = match command {
+            Command::Subscribe { topic, sid, .. } => (Some(topic), Some(sid)),
+            Command::Unsubscribe { sid, .. } => (None, Some(sid)),
+            Command::Publish { topic, .. } | Command::Request { topic, .. } => (Some(topic), None),
+            Command::Respond { reply, .. } => (Some(reply), None),
+            Command::WhoAmI { .. } | Command::Reauthenticate { .. } => (None, None),
+        };
+        Self { id: command.id(), op: command.op(), topic: topic.map(Into::into), sid: sid.cloned() }
+    }
+
+    /// What the operation was about, for the audit log.
+    pub fn subject(&self) -> &str {
+        self.topic.as_deref().unwrap_or_default()
+    }
+
+    /// The peer's answer to this operation.
+    pub(super) fn failed(self, fault: Fault) -> Event {
+        let retry_after = match fault {
+            Fault::RateLimited(wait) => Some(wait),
+            _ => None,
+        };
+        Event::Error(Box::new(ErrorEvent {
+            id: self.id,
+            op: Some(self.op),
+            topic: self.topic,
+            sid: self.sid,
+            code: fault.code(),
+            reason: fault.reason(),
+            retry_after,
+            challenge: None,
+        }))
+    }
+}
+
+impl Fault {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Topic(_) | Self::Group(_) | Self::SidInUse | Self::UnknownSid => ErrorCode::BadMessage,
+            Self::Forbidden(_) | Self::InboxTaken => ErrorCode::Forbidden,
+            Self::TooManyInboxes(_) | Self::TooManySubscriptions(_) | Self::TooManyRequests(_) => {
+                ErrorCode::LimitExceeded
+            }
+            Self::NoResponders => ErrorCode::NoResponders,
+            Self::RateLimited(_) => ErrorCode::RateLimited,
+            Self::Unsupported => ErrorCode::Unsupported,
+        }
+    }
+
+    /// What the peer may read: never a rule of the policy.
+    fn reason(&self) -> Cow<'static, str> {
+        match self {
+            Self::Topic(error) => error.to_string().into(),
+            Self::Group(error) => format!("group: {error}").into(),
+            Self::SidInUse => "a subscription of this sid exists; end it first or choose another sid".into(),
+            Self::UnknownSid => "there is no subscription of this sid".into(),
+            Self::Forbidden(_) | Self::InboxTaken => "forbidden".into(),
+            Self::TooManyInboxes(most) => format!("the service has {most} inboxes, the most it may").into(),
+            Self::TooManySubscriptions(most) => {
+                format!("the session has {most} subscriptions, the most it may").into()
+            }
+            Self::TooManyRequests(most) => {
+                format!("{most} requests wait for their answer, the most that may").into()
+            }
+            Self::NoResponders => "nobody is subscribed to this topic".into(),
+            Self::RateLimited(_) => "the service sends more messages a second than it may".into(),
+            Self::Unsupported => "this gateway does not offer the operation".into(),
+        }
+    }
+
+    /// Whether the session ends over it: only when it keeps sending far above its rate.
+    pub(super) fn ends_session(&self, faults: &mut Faults, limits: &Limits) -> Result<(), CloseReason> {
+        match self {
+            Self::RateLimited(_) => faults.over_rate(limits),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<TopicError> for Fault {
+    fn from(error: TopicError) -> Self {
+        Self::Topic(error)
+    }
+}
+
+impl From<NameError> for Fault {
+    fn from(error: NameError) -> Self {
+        Self::Group(error)
+    }
+}
+
+impl From<Denial> for Fault {
+    fn from(denial: Denial) -> Self {
+        Self::Forbidden(denial)
+    }
+}
+
+impl From<InboxError> for Fault {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::Taken => Self::InboxTaken,
+            InboxError::TooMany { most } => Self::TooManyInboxes(most),
+        }
+    }
+}
+
+/// The answer to a request whose time is over.
+pub(super) fn timed_out(id: OpId) -> Event {
+    Event::Error(Box::new(ErrorEvent {
+        id: Some(id),
+        op: Some(Op::Request),
+        topic: None,
+        sid: None,
+        code: ErrorCode::Timeout,
+        reason: "no answer came in time".into(),
+        retry_after: None,
+        challenge: None,
+    }))
+}
+
+/// How often in a row the peer was not understood, or sent too fast.
+#[derive(Default)]
+pub(super) struct Faults {
+    unreadable: u32,
+    over_rate: u32,
+}
+
+/// Refusals for rate in a row after which a session that does not slow down ends.
+const MAX_OVER_RATE: u32 = 10_000;
+
+impl Faults {
+    /// Counts a message that could not be understood.
+    pub(super) fn count(&mut self, limits: &Limits) -> Result<(), CloseReason> {
+        self.unreadable += 1;
+        if self.unreadable > limits.max_faults { Err(CloseReason::ProtocolAbuse) } else { Ok(()) }
+    }
+
+    /// A message was understood.
+    pub(super) fn forget(&mut self) {
+        self.unreadable = 0;
+    }
+
+    fn over_rate(&mut self, limits: &Limits) -> Result<(), CloseReason> {
+        self.over_rate += 1;
+        let most = limits.messages_per_second.unwrap_or(0).max(MAX_OVER_RATE);
+        if self.over_rate > most { Err(CloseReason::RateLimited) } else { Ok(()) }
+    }
+
+    /// A message was within the rate.
+    pub(super) fn within_rate(&mut self) {
+        self.over_rate = 0;
+    }
+}

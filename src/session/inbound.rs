@@ -1,0 +1,298 @@
+//! THE MESSAGE PATH: frame → command → policy → route → queues of the receivers.
+//!
+//! Each operation is one function that either succeeds with what the peer is told or fails with a [`Fault`], and every
+//! fault is turned into the peer's answer in one place. The policy's rule goes to the audit log; the peer hears only
+//! `forbidden`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::fault::{Fault, Operation};
+use super::wire::{Reader, Writer};
+use super::{CloseReason, Session, random};
+use crate::policy::GroupName;
+use crate::protocol::json::{self, DecodeLimits};
+use crate::protocol::{self, Command, Event, Headers, Message, OkResult, OpId, Payload, Sid};
+use crate::routing::{Parcel, requester_topic};
+use crate::topic::{Pattern, Topic};
+use crate::websocket::Incoming;
+
+/// Payloads up to this size are copied out of the read buffer, so that a queued message pins no more than itself.
+const COPIED_PAYLOAD: usize = 4 * 1024;
+
+impl Session {
+    /// Executes what the peer sent, as long as there is room for the answers.
+    pub(super) fn take_in<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        reader: &mut Reader<S>,
+        writer: &mut Writer<S>,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        reader.set_limits(&self.limits);
+        while writer.has_room() {
+            let Some(incoming) = reader.next()? else { break };
+            // A verdict that fell since the last frame holds for this one.
+            self.judge_again(writer)?;
+            match incoming {
+                Incoming::Text(frame) => self.receive(&frame, writer, now)?,
+                Incoming::Binary(_) => return Err(CloseReason::UnsupportedFrame),
+                Incoming::Close { .. } => return Err(CloseReason::ClientClosed),
+                Incoming::Ping(_) | Incoming::Pong(_) if self.keepalive.is_flooded(now, &self.limits) => {
+                    return Err(CloseReason::ProtocolAbuse);
+                }
+                Incoming::Ping(payload) => writer.pong(&payload),
+                Incoming::Pong(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One message of the peer: decode, execute, answer.
+    fn receive<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        frame: &Bytes,
+        writer: &mut Writer<S>,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        let command = match json::decode(frame, &DecodeLimits { max_payload: self.limits.max_payload }) {
+            Ok(command) => command,
+            Err(error) => {
+                writer.event(&error.into_event());
+                return self.faults.count(&self.limits);
+            }
+        };
+        self.faults.forget();
+        self.counts.commands += 1;
+        let operation = Operation::of(&command);
+        match self.execute(command, now) {
+            Ok(Outcome::Done(result)) => {
+                if let Some(id) = operation.id {
+                    writer.event(&Event::Ok { id, result });
+                }
+            }
+            Ok(Outcome::AnsweredLater) => {}
+            Err(fault) => {
+                self.record(&operation, &fault);
+                let ends = fault.ends_session(&mut self.faults, &self.limits);
+                writer.event(&operation.failed(fault));
+                ends?;
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, command: Command<'_>, now: Instant) -> Result<Outcome, Fault> {
+        self.rate.take().map_err(Fault::RateLimited)?;
+        self.faults.within_rate();
+        match command {
+            Command::Subscribe { sid, topic, group, echo, .. } => {
+                self.subscribe(sid, &topic, group.as_deref(), echo)
+            }
+            Command::Unsubscribe { sid, max, .. } => self.unsubscribe(&sid, max),
+            Command::Publish { topic, payload, headers, reply, .. } => {
+                self.publish(&topic, payload, headers, reply, now)
+            }
+            Command::Request { id, topic, payload, headers, timeout } => {
+                self.request(id, &topic, payload, headers, timeout, now)
+            }
+            Command::Respond { reply, payload, headers, .. } => self.respond(&reply, payload, headers, now),
+            Command::WhoAmI { .. } => Ok(Outcome::Done(OkResult::WhoAmI(Box::new(self.who_am_i())))),
+            Command::Reauthenticate { .. } => Err(Fault::Unsupported),
+        }
+    }
+
+    fn subscribe(&mut self, sid: Sid, topic: &str, group: Option<&str>, echo: bool) -> Result<Outcome, Fault> {
+        if self.subscriptions.contains_key(&sid) {
+            return Err(Fault::SidInUse);
+        }
+        if self.subscriptions.len() >= self.limits.max_subscriptions {
+            return Err(Fault::TooManySubscriptions(self.limits.max_subscriptions));
+        }
+        let pattern = Pattern::parse(topic)?;
+        let group = group.map(GroupName::parse).transpose()?;
+        let permit = self.standing.grants.subscribe(&pattern, group.as_ref())?;
+        let subscription = self.gateway.router.subscribe(
+            permit,
+            self.id,
+            sid.clone(),
+            echo,
+            self.outbox.clone(),
+            self.limits.max_inboxes_per_service,
+        )?;
+        self.subscriptions.insert(sid, subscription);
+        Ok(Outcome::DONE)
+    }
+
+    fn unsubscribe(&mut self, sid: &Sid, max: Option<u64>) -> Result<Outcome, Fault> {
+        let subscription = self.subscriptions.get(sid).ok_or(Fault::UnknownSid)?;
+        // With `max` reached already, what is queued is still delivered; the last of it ends the subscription.
+        if let Some(max) = max.filter(|max| *max > 0)
+            && (!subscription.end_after(max) || subscription.has_undelivered())
+        {
+            return Ok(Outcome::DONE);
+        }
+        if let Some(subscription) = self.subscriptions.remove(sid) {
+            self.gateway.router.unsubscribe(&subscription);
+        }
+        Ok(Outcome::DONE)
+    }
+
+    fn publish(
+        &mut self,
+        topic: &str,
+        payload: Payload,
+        headers: Headers,
+        reply: Option<Cow<'_, str>>,
+        now: Instant,
+    ) -> Result<Outcome, Fault> {
+        if is_inbox(topic) {
+            return self.respond(topic, payload, headers, now);
+        }
+        let reply = reply.map(|reply| self.reply_topic(&reply)).transpose()?;
+        let answer_within = reply.as_ref().filter(|reply| reply.is_inbox()).map(|_| self.limits.request_timeout);
+        self.send(topic, payload, headers, reply, answer_within)?;
+        Ok(Outcome::DONE)
+    }
+
+    fn request(
+        &mut self,
+        id: OpId,
+        topic: &str,
+        payload: Payload,
+        headers: Headers,
+        timeout: Option<Duration>,
+        now: Instant,
+    ) -> Result<Outcome, Fault> {
+        if self.requests.len() >= self.limits.max_requests {
+            return Err(Fault::TooManyRequests(self.limits.max_requests));
+        }
+        let within = timeout.unwrap_or(self.limits.request_timeout).min(self.limits.max_request_timeout);
+        let token = self.requester_token();
+        let number = self.requests.wait(id, now + within);
+        let reply = requester_topic(&token, number);
+        let sent = self.send(topic, payload, headers, reply, Some(within));
+        match sent {
+            Ok(0) => {
+                self.requests.answered(number);
+                Err(Fault::NoResponders)
+            }
+            Ok(_) => Ok(Outcome::AnsweredLater),
+            Err(fault) => {
+                self.requests.answered(number);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Uses up a right to answer. Nobody publishes into an inbox without one.
+    fn respond(
+        &mut self,
+        reply: &str,
+        payload: Payload,
+        headers: Headers,
+        now: Instant,
+    ) -> Result<Outcome, Fault> {
+        let reply = Topic::parse(reply)?;
+        let permit = self.rights.take(&reply, now.into_std())?;
+        let parcel = self.parcel(reply, payload, headers, None, None);
+        self.gateway.router.respond(permit, &parcel);
+        Ok(Outcome::DONE)
+    }
+
+    /// Publishes under the remembered lane of `topic`, or opens one. How many subscriptions took the message.
+    fn send(
+        &mut self,
+        topic: &str,
+        payload: Payload,
+        headers: Headers,
+        reply: Option<Topic>,
+        answer_within: Option<Duration>,
+    ) -> Result<usize, Fault> {
+        if self.lanes.get(topic).is_none() {
+            let topic = Topic::parse(topic)?;
+            let permit = self.standing.grants.publish(&topic)?;
+            self.lanes.insert(topic, self.gateway.router.lane(permit));
+        }
+        let Some(topic) = self.lanes.get(topic).map(|lane| lane.permit().topic().clone()) else {
+            return Ok(0);
+        };
+        let parcel = self.parcel(topic.clone(), payload, headers, reply, answer_within);
+        let lane = self.lanes.get(topic.as_str());
+        Ok(lane.map_or(0, |lane| self.gateway.router.publish(lane, &parcel)))
+    }
+
+    fn parcel(
+        &self,
+        topic: Topic,
+        payload: Payload,
+        headers: Headers,
+        reply: Option<Topic>,
+        answer_within: Option<Duration>,
+    ) -> Parcel {
+        let payload = if payload.len() <= COPIED_PAYLOAD { payload.detached() } else { payload };
+        let from = self.standing.identity.service().clone();
+        let message = Arc::new(Message::new(topic, from, payload, headers, reply));
+        Parcel { message, sender: self.id, answer_within }
+    }
+
+    fn reply_topic(&self, reply: &str) -> Result<Topic, Fault> {
+        let reply = Topic::parse(reply)?;
+        let service = self.standing.identity.service();
+        let owns =
+            reply.inbox_token().is_some_and(|token| self.gateway.router.inboxes().is_owned_by(token, service));
+        self.standing.grants.reply_topic(&reply, owns)?;
+        Ok(reply)
+    }
+
+    /// The token of the inbox that the gateway made for this session's requests.
+    fn requester_token(&mut self) -> Box<str> {
+        let (router, outbox) = (&self.gateway.router, &self.outbox);
+        self.requester
+            .get_or_insert_with(|| {
+                let token: Box<str> = u128::from_be_bytes(random()).to_string().into();
+                router.register_requester(&token, outbox.clone());
+                token
+            })
+            .clone()
+    }
+
+    fn who_am_i(&self) -> protocol::WhoAmI {
+        protocol::WhoAmI {
+            standing: self.describe(),
+            fingerprint: self.peer.fingerprint().into(),
+            expires: self.peer.not_after().saturating_mul(1000),
+            publish: self.standing.grants.publish_patterns(),
+            subscribe: self.standing.grants.subscribe_patterns(),
+        }
+    }
+
+    fn record(&mut self, operation: &Operation, fault: &Fault) {
+        if let Fault::Forbidden(denial) = fault {
+            self.counts.denials += 1;
+            self.gateway.metrics.denied();
+            if let Some(times) = self.lanes.is_telling(operation.subject()) {
+                crate::audit::denied(self.id, &self.standing, operation, denial, times);
+            }
+        }
+    }
+}
+
+/// What the peer is told of an operation that succeeded.
+enum Outcome {
+    Done(OkResult),
+    /// A response, or the error that stands for it, comes later.
+    AnsweredLater,
+}
+
+impl Outcome {
+    const DONE: Self = Self::Done(OkResult::Empty);
+}
+
+fn is_inbox(topic: &str) -> bool {
+    topic.split('.').next() == Some(crate::topic::INBOX_PREFIX)
+}

@@ -1,0 +1,216 @@
+//! The two ends of a session's stream: bytes in with frames cut from them, frames out gathered into few writes.
+//!
+//! Invariant: the input holds at most one message above what is processed, the output stays near [`HIGH_WATER`], and
+//! neither keeps a burst's memory.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::time::{Instant, timeout};
+
+use super::{CloseReason, GOODBYE};
+use crate::limits::Limits;
+use crate::protocol::{Event, Message, Sid, json};
+use crate::websocket::{self, Decoder, FrameFault, FrameLimits, Incoming};
+
+/// Bytes asked of the stream at once, while little comes and while much does (one TLS record).
+const READ_CHUNK: usize = 4 * 1024;
+const READ_CHUNK_BUSY: usize = 16 * 1024;
+/// Bytes of output above which nothing more is read, executed or taken from the queue.
+const HIGH_WATER: usize = 64 * 1024;
+/// Room that an empty buffer keeps.
+const RETAINED: usize = 4 * 1024;
+
+/// The reading end.
+pub(super) struct Reader<S> {
+    half: ReadHalf<S>,
+    buffer: BytesMut,
+    decoder: Decoder,
+    /// Whether the buffer may hold a whole frame that was not looked at yet.
+    fresh: bool,
+    at_end: bool,
+    chunk: usize,
+}
+
+/// The writing end.
+pub(super) struct Writer<S> {
+    half: WriteHalf<S>,
+    buffer: BytesMut,
+    scratch: Vec<u8>,
+    unflushed: bool,
+    /// Since when nothing could be written although something waits.
+    stuck_since: Option<Instant>,
+}
+
+/// Splits `stream`, of which `early` was read already.
+pub(super) fn split<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    early: BytesMut,
+    limits: &Limits,
+) -> (Reader<S>, Writer<S>) {
+    let (read, write) = tokio::io::split(stream);
+    let decoder = Decoder::new(frame_limits(limits));
+    let reader = Reader { half: read, fresh: !early.is_empty(), buffer: early, decoder, at_end: false, chunk: READ_CHUNK };
+    let writer = Writer {
+        half: write,
+        buffer: BytesMut::new(),
+        scratch: Vec::new(),
+        unflushed: false,
+        stuck_since: None,
+    };
+    (reader, writer)
+}
+
+fn frame_limits(limits: &Limits) -> FrameLimits {
+    FrameLimits { max_message: limits.max_message(), max_fragments: limits.max_fragments }
+}
+
+impl<S: AsyncRead> Reader<S> {
+    /// Reads what is there. Cancel safe.
+    pub(super) async fn read(&mut self) -> Result<(), CloseReason> {
+        self.buffer.reserve(self.chunk);
+        match self.half.read_buf(&mut self.buffer).await {
+            Ok(0) => self.at_end = true,
+            Ok(read) => {
+                self.fresh = true;
+                self.chunk = if read >= READ_CHUNK { READ_CHUNK_BUSY } else { READ_CHUNK };
+            }
+            Err(_) => return Err(CloseReason::PeerGone),
+        }
+        Ok(())
+    }
+
+    /// Whether reading makes sense: not while whole frames wait to be looked at.
+    pub(super) fn may_read(&self) -> bool {
+        !self.fresh
+    }
+
+    /// Cuts the next message or control frame from the input.
+    pub(super) fn next(&mut self) -> Result<Option<Incoming>, CloseReason> {
+        if !self.fresh {
+            return if self.at_end { Err(CloseReason::PeerGone) } else { Ok(None) };
+        }
+        let incoming = self.decoder.decode(&mut self.buffer).map_err(|fault| reason_of(&fault))?;
+        if incoming.is_none() {
+            self.fresh = false;
+            if self.buffer.is_empty() && self.buffer.capacity() > RETAINED {
+                self.buffer = BytesMut::new();
+            }
+        }
+        Ok(incoming)
+    }
+
+    pub(super) fn set_limits(&mut self, limits: &Limits) {
+        self.decoder.set_limits(frame_limits(limits));
+    }
+}
+
+fn reason_of(fault: &FrameFault) -> CloseReason {
+    match fault.close_code() {
+        1007 => CloseReason::InvalidUtf8,
+        1009 => CloseReason::TooLarge,
+        1008 => CloseReason::ProtocolAbuse,
+        _ => CloseReason::ProtocolError,
+    }
+}
+
+impl<S: AsyncWrite> Writer<S> {
+    /// Queues an event of the gateway.
+    pub(super) fn event(&mut self, event: &Event) {
+        self.scratch.clear();
+        json::encode(event, &mut self.scratch);
+        websocket::text(&mut self.buffer, &[&self.scratch]);
+        self.scratch.shrink_to(RETAINED);
+    }
+
+    /// Queues a message for one subscription; its shared part was encoded once for all.
+    pub(super) fn message(&mut self, sid: &Sid, message: &Message) {
+        self.scratch.clear();
+        json::encode_message_head(sid, &mut self.scratch);
+        websocket::text(&mut self.buffer, &[&self.scratch, message.json().as_ref()]);
+    }
+
+    pub(super) fn ping(&mut self) {
+        websocket::ping(&mut self.buffer, b"");
+    }
+
+    pub(super) fn pong(&mut self, payload: &[u8]) {
+        websocket::pong(&mut self.buffer, payload);
+    }
+
+    /// Whether something waits to be written or flushed.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.unflushed || !self.buffer.is_empty()
+    }
+
+    /// Whether more may be queued.
+    pub(super) fn has_room(&self) -> bool {
+        self.buffer.len() < HIGH_WATER
+    }
+
+    /// When the peer counts as stuck.
+    pub(super) fn stalls_at(&self, patience: Duration) -> Option<Instant> {
+        self.stuck_since.map(|since| since + patience)
+    }
+
+    pub(super) fn has_stalled(&self, now: Instant, patience: Duration) -> bool {
+        self.stalls_at(patience).is_some_and(|stalls| now >= stalls)
+    }
+
+    /// Writes what it can, and flushes when all is written. Cancel safe.
+    pub(super) async fn write(&mut self) -> Result<(), CloseReason> {
+        self.stuck_since.get_or_insert_with(Instant::now);
+        self.write_some().await.map_err(|_| CloseReason::PeerGone)?;
+        self.stuck_since = None;
+        Ok(())
+    }
+
+    async fn write_some(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            self.half.flush().await?;
+            self.unflushed = false;
+            return Ok(());
+        }
+        let written = self.half.write(&self.buffer).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.buffer.advance(written);
+        self.unflushed = true;
+        if self.buffer.is_empty() && self.buffer.capacity() > RETAINED {
+            self.buffer = BytesMut::new();
+        }
+        Ok(())
+    }
+}
+
+/// Sends the close frame behind what is still in the writer, ends TLS properly, and waits a moment for the peer to do
+/// the same: a socket closed with unread bytes is reset, and a reset swallows what was sent.
+pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite>(
+    mut reader: Reader<S>,
+    mut writer: Writer<S>,
+    reason: CloseReason,
+) {
+    if let Some((code, text)) = reason.close_frame() {
+        match reason.retry_after() {
+            Some(wait) => {
+                let text = format!("{text} retry_after_ms={}", wait.as_millis());
+                websocket::close(&mut writer.buffer, code, &text);
+            }
+            None => websocket::close(&mut writer.buffer, code, text),
+        }
+    }
+    let farewell = async {
+        while writer.is_waiting() {
+            writer.write_some().await?;
+        }
+        writer.half.shutdown().await?;
+        let mut rest = [0; 1024];
+        while reader.half.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // The peer may be gone or deaf: there is nobody left to tell.
+    let _ = timeout(GOODBYE, farewell).await;
+}

@@ -1,0 +1,38 @@
+//! The one function that builds a server configuration.
+//!
+//! Invariant: no configuration ever resumes. rustls keeps the client's chain in a resumed session and does not ask the
+//! verifier again, so that a revoked, expired or no longer trusted certificate would come back in.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
+
+/// The one cryptography provider of the gateway: aws-lc-rs, X25519MLKEM768 first among its key exchanges.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// A configuration that demands a client certificate, speaks TLS 1.3 (1.2 only where the operator asked for the
+/// danger), offers `http/1.1` and never resumes. Fails if the key does not fit the certificate.
+pub fn server_config(
+    verifier: Arc<dyn ClientCertVerifier>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    danger_tls12: bool,
+) -> Result<ServerConfig, rustls::Error> {
+    let versions: &[&SupportedProtocolVersion] = if danger_tls12 { &[&TLS13, &TLS12] } else { &[&TLS13] };
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    Ok(config)
+}
