@@ -170,8 +170,8 @@ END
     local twenty end
     twenty=$(here services/s1/chain.pem)
     end=$(epoch "$twenty" enddate)
-    holds 'valid in its last second' openssl verify -attime "$((end - 1))" -CAfile "$(here trust/anchors.pem)" "$twenty"
-    fails 'expired in the next' openssl verify -attime "$((end + 1))" -CAfile "$(here trust/anchors.pem)" "$twenty"
+    holds 'valid a second before its end' openssl verify -attime "$((end - 1))" -CAfile "$(here trust/anchors.pem)" "$twenty"
+    fails 'expired a second after it' openssl verify -attime "$((end + 1))" -CAfile "$(here trust/anchors.pem)" "$twenty"
     holds 'valid for a clock four minutes behind' \
         openssl verify -attime "$(($(date +%s) - 240))" -CAfile "$(here trust/anchors.pem)" "$twenty"
     local bad
