@@ -1,4 +1,5 @@
 //! Portcullis: a mutual-TLS messaging gateway.
 
 pub mod identity;
+pub mod policy;
 pub mod topic;

@@ -308,4 +308,4 @@ fn inbox_token(text: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
