@@ -1,0 +1,113 @@
+//! The configuration file: its shape, and the settings that it means.
+//!
+//! Two types on purpose: [`file`] is what an operator may write, [`Settings`] is what the gateway runs on. Between them
+//! every fault is found at once, each with the key it is under. Files that the configuration names are read by
+//! [`crate::load`].
+
+mod check;
+mod fault;
+mod file;
+mod limits;
+mod policy;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use fault::{Fault, Faults, Why};
+
+use crate::connection::UpgradeRules;
+use crate::identity::TrustName;
+use crate::identity::mapping::Mapping;
+use crate::limits::Limits;
+use crate::policy::Grant;
+
+/// What a configuration file means. Paths are absolute, or relative to the process.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub gateway: GatewaySettings,
+    pub listeners: Vec<ListenerSettings>,
+    pub trust: Vec<TrustFiles>,
+    /// The file of the grants.
+    pub policy: PathBuf,
+    pub limits: Limits,
+    pub reload: ReloadSettings,
+    pub log: LogSettings,
+}
+
+/// The gateway itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewaySettings {
+    /// What `hello` calls it.
+    pub name: String,
+    /// The Unix socket for operators.
+    pub admin_socket: Option<PathBuf>,
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerSettings {
+    pub address: SocketAddr,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Names by which clients dial this listener; the certificate must be valid for each.
+    pub names: Vec<String>,
+    pub rules: UpgradeRules,
+    pub danger_tls12: bool,
+}
+
+/// One `[[trust]]` block, its files not read yet.
+#[derive(Debug, Clone)]
+pub struct TrustFiles {
+    pub name: TrustName,
+    pub anchors: Vec<PathBuf>,
+    pub intermediates: Vec<PathBuf>,
+    pub crls: Vec<PathBuf>,
+    pub danger_no_revocation: bool,
+    pub mapping: Mapping,
+}
+
+/// How changes of files are noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadSettings {
+    /// Pause between two looks at the files, for when the system's notification misses a change.
+    pub poll_interval: Duration,
+}
+
+/// How the logs are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    pub format: LogFormat,
+    /// A `tracing` filter, such as `info` or `portcullis=debug`.
+    pub filter: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Settings {
+    /// Reads the text of a configuration file; relative paths in it start at `base`.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, Faults> {
+        check::settings(text, base)
+    }
+
+    /// Every file that a generation is made of.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let listeners = self.listeners.iter().flat_map(|listener| [&listener.certificate, &listener.key]);
+        let trust = self.trust.iter().flat_map(|trust| {
+            trust.anchors.iter().chain(&trust.intermediates).chain(&trust.crls)
+        });
+        listeners.chain(trust).chain([&self.policy]).map(PathBuf::as_path)
+    }
+}
+
+/// Reads the text of a policy file.
+pub fn parse_policy(text: &str) -> Result<Vec<Grant>, Faults> {
+    policy::grants(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! From the file's shape to settings, with every fault on the way.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use super::{
+    Faults, GatewaySettings, ListenerSettings, LogFormat, LogSettings, ReloadSettings, Settings, TrustFiles, Why,
+    file, limits,
+};
+use crate::connection::{Dialect, OriginRule, UpgradeRules};
+use crate::identity::certificate::Field;
+use crate::identity::mapping::{Mapping, Rule, RuleSettings, ServiceClaim, Template};
+use crate::identity::{Role, RuleName, ServiceName, TrustName};
+
+/// Between two polls of the files: the latest a change is noticed when the system's notification fails.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
+    let mut faults = Faults::default();
+    let mut table = parse_table(text)?;
+    let gateway = section::<file::Gateway>(&mut table, "gateway", &mut faults);
+    let listeners = blocks::<file::Listener>(&mut table, "listener", &mut faults);
+    let trust = blocks::<file::Trust>(&mut table, "trust", &mut faults);
+    let policy = key::<PathBuf>(&mut table, "policy", &mut faults);
+    let limits_file = section::<limits::File>(&mut table, "limits", &mut faults);
+    let reload = section::<file::Reload>(&mut table, "reload", &mut faults);
+    let log = section::<file::Log>(&mut table, "log", &mut faults);
+    for unknown in table.keys() {
+        faults.add(unknown, Why::UnknownKey);
+    }
+    if policy.is_none() && !faults.0.iter().any(|fault| fault.key == "policy") {
+        faults.add("policy", Why::Missing);
+    }
+    let settings = Settings {
+        gateway: GatewaySettings {
+            name: gateway.name.unwrap_or_else(|| "portcullis".into()),
+            admin_socket: gateway.admin_socket.map(|path| base.join(path)),
+        },
+        listeners: check_listeners(listeners, base, &mut faults),
+        trust: trust
+            .into_iter()
+            .filter_map(|(key, trust)| check_trust(&key, trust, base, &mut faults))
+            .collect(),
+        policy: base.join(policy.unwrap_or_default()),
+        limits: limits::limits(&limits_file, &mut faults),
+        reload: check_reload(&reload, &mut faults),
+        log: check_log(log, &mut faults),
+    };
+    if faults.is_empty() { Ok(settings) } else { Err(faults) }
+}
+
+pub(super) fn parse_table(text: &str) -> Result<Table, Faults> {
+    let mut faults = Faults::default();
+    match text.parse::<Table>() {
+        Ok(table) => Ok(table),
+        Err(error) => {
+            faults.add("", Why::Shape(error.to_string().trim_end().to_owned()));
+            Err(faults)
+        }
+    }
+}
+
+/// A table that may be absent.
+fn section<T: DeserializeOwned + Default>(table: &mut Table, name: &str, faults: &mut Faults) -> T {
+    key(table, name, faults).unwrap_or_default()
+}
+
+fn key<T: DeserializeOwned>(table: &mut Table, name: &str, faults: &mut Faults) -> Option<T> {
+    shape(name, table.remove(name)?, faults)
+}
+
+/// An array of tables, each with its own key path; one of a wrong shape does not hide the faults of the others.
+pub(super) fn blocks<T: DeserializeOwned>(
+    table: &mut Table,
+    name: &str,
+    faults: &mut Faults,
+) -> Vec<(String, T)> {
+    match table.remove(name) {
+        Some(Value::Array(values)) if !values.is_empty() => values
+            .into_iter()
+            .enumerate()
+            .filter_map(|(place, value)| {
+                let key = format!("{name}[{place}]");
+                let block = shape(&key, value, faults)?;
+                Some((key, block))
+            })
+            .collect(),
+        Some(Value::Array(_)) | None => {
+            faults.add(name, Why::Empty);
+            Vec::new()
+        }
+        Some(_) => {
+            faults.add(name, Why::Shape(format!("must be written as [[{name}]]")));
+            Vec::new()
+        }
+    }
+}
+
+fn shape<T: DeserializeOwned>(key: &str, value: Value, faults: &mut Faults) -> Option<T> {
+    let parsed = value.try_into().map_err(|error: toml::de::Error| {
+        Why::Shape(error.to_string().trim_end().replace('\n', " "))
+    });
+    faults.take(key, parsed)
+}
+
+fn check_listeners(
+    listeners: Vec<(String, file::Listener)>,
+    base: &Path,
+    faults: &mut Faults,
+) -> Vec<ListenerSettings> {
+    let mut seen = HashSet::new();
+    let mut checked = Vec::new();
+    for (key, listener) in listeners {
+        let address = listener.address.parse::<SocketAddr>().map_err(|_| Why::Address);
+        let address = faults.take(format!("{key}.address"), address);
+        if let Some(address) = address
+            && address.port() != 0
+            && !seen.insert(address)
+        {
+            faults.add(format!("{key}.address"), Why::DuplicateAddress);
+        }
+        let rules = check_rules(&key, &listener, faults);
+        if let (Some(address), Some(rules)) = (address, rules) {
+            checked.push(ListenerSettings {
+                address,
+                certificate: base.join(listener.certificate),
+                key: base.join(listener.key),
+                names: listener.names,
+                rules,
+                danger_tls12: listener.danger_tls12,
+            });
+        }
+    }
+    checked
+}
+
+fn check_rules(key: &str, listener: &file::Listener, faults: &mut Faults) -> Option<UpgradeRules> {
+    let path = listener.path.clone();
+    if !path.starts_with('/') || path.contains(['?', '#', ' ']) {
+        faults.add(format!("{key}.path"), Why::Path);
+    }
+    let default_dialect = match listener.default_dialect.as_deref() {
+        None => None,
+        Some("json") => Some(Dialect::Json),
+        Some(_) => {
+            faults.add(format!("{key}.default_dialect"), Why::Dialect);
+            None
+        }
+    };
+    let origins = match &listener.origins {
+        None => OriginRule::DenyPresent,
+        Some(file::Origins::Word(word)) if word == "deny-present" => OriginRule::DenyPresent,
+        Some(file::Origins::Word(_)) => {
+            faults.add(format!("{key}.origins"), Why::Origins);
+            return None;
+        }
+        Some(file::Origins::List(origins)) => {
+            for (place, origin) in origins.iter().enumerate().filter(|(_, origin)| !is_origin(origin)) {
+                faults.add(format!("{key}.origins[{place}]"), Why::Origin(origin.clone()));
+            }
+            OriginRule::Allow(origins.clone())
+        }
+    };
+    Some(UpgradeRules { path, default_dialect, origins })
+}
+
+/// Whether a browser could send this text as an Origin: lower case, no path (RFC 6454, section 6.2).
+fn is_origin(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, host)| {
+        matches!(scheme, "https" | "http")
+            && !host.is_empty()
+            && !host.contains(['/', '@', '?', '#', ' ', ','])
+            && !text.chars().any(|character| character.is_ascii_uppercase())
+    })
+}
+
+fn check_trust(key: &str, trust: file::Trust, base: &Path, faults: &mut Faults) -> Option<TrustFiles> {
+    let name = faults.take(format!("{key}.name"), TrustName::parse(&trust.name));
+    if trust.anchors.is_empty() {
+        faults.add(format!("{key}.anchors"), Why::Empty);
+    }
+    match (trust.crls.is_empty(), trust.danger_no_revocation) {
+        (true, false) => faults.add(format!("{key}.crls"), Why::NoRevocation),
+        (false, true) => faults.add(format!("{key}.danger_no_revocation"), Why::RevocationTwice),
+        _ => {}
+    }
+    if trust.rule.is_empty() {
+        faults.add(format!("{key}.rule"), Why::Empty);
+    }
+    let rules = trust
+        .rule
+        .iter()
+        .enumerate()
+        .filter_map(|(place, rule)| check_rule(&format!("{key}.rule[{place}]"), rule, faults))
+        .collect();
+    let claims = list(&format!("{key}.services"), &trust.services, faults, ServiceClaim::parse);
+    let absolute = |paths: Vec<PathBuf>| paths.into_iter().map(|path| base.join(path)).collect();
+    Some(TrustFiles {
+        name: name?,
+        anchors: absolute(trust.anchors),
+        intermediates: absolute(trust.intermediates),
+        crls: absolute(trust.crls),
+        danger_no_revocation: trust.danger_no_revocation,
+        mapping: Mapping::new(rules, claims),
+    })
+}
+
+fn check_rule(key: &str, rule: &file::Rule, faults: &mut Faults) -> Option<Rule> {
+    let before = faults.0.len();
+    let name = faults.take(format!("{key}.name"), RuleName::parse(&rule.name));
+    let mut matches = Vec::new();
+    for (field, template) in &rule.r#match {
+        let at = format!("{key}.match.{field}");
+        let field = faults.take(at.as_str(), Field::parse(field).ok_or(Why::Field));
+        let template = faults.take(at, Template::parse(template));
+        matches.extend(field.zip(template));
+    }
+    let service = rule
+        .service
+        .as_ref()
+        .and_then(|service| faults.take(format!("{key}.service"), ServiceName::parse(service)));
+    let roles = list(&format!("{key}.roles"), &rule.roles, faults, Role::parse);
+    let role_values = list(&format!("{key}.role_values"), &rule.role_values, faults, Role::parse);
+    let roles_from = rule.roles_from.as_ref().and_then(|field| {
+        faults.take(format!("{key}.roles_from"), Field::parse(field).ok_or(Why::Field))
+    });
+    if faults.0.len() > before {
+        return None;
+    }
+    let settings = RuleSettings { name: name?, matches, service, roles, roles_from, role_values };
+    faults.take(key, Rule::new(settings))
+}
+
+/// Parses each item of a list, under the key of the list and its place in it.
+pub(super) fn list<T, E: Into<Why>>(
+    key: &str,
+    items: &[String],
+    faults: &mut Faults,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Vec<T> {
+    let parse = |(place, item): (usize, &String)| faults.take(format!("{key}[{place}]"), parse(item));
+    items.iter().enumerate().filter_map(parse).collect()
+}
+
+fn check_reload(reload: &file::Reload, faults: &mut Faults) -> ReloadSettings {
+    let (least, most) = (100, 3_600_000);
+    let poll_interval = match reload.poll_interval_ms {
+        None => POLL_INTERVAL,
+        Some(value) => {
+            if !(least..=most).contains(&value) {
+                faults.add("reload.poll_interval_ms", Why::OutOfRange { least, most });
+            }
+            Duration::from_millis(value)
+        }
+    };
+    ReloadSettings { poll_interval }
+}
+
+fn check_log(log: file::Log, faults: &mut Faults) -> LogSettings {
+    let format = match log.format.as_deref() {
+        None | Some("text") => LogFormat::Text,
+        Some("json") => LogFormat::Json,
+        Some(_) => {
+            faults.add("log.format", Why::LogFormat);
+            LogFormat::Text
+        }
+    };
+    LogSettings { format, filter: log.filter.unwrap_or_else(|| "info".into()) }
+}

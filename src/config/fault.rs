@@ -1,0 +1,147 @@
+//! What is wrong with a configuration, with the key it is under.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::identity::NameError;
+use crate::identity::certificate::CertificateError;
+use crate::identity::mapping::{RuleError, TemplateError};
+use crate::policy;
+use crate::report::chain;
+use crate::topic::TopicError;
+use crate::trust::pem::PemError;
+use crate::trust::{TrustError, TrustSetError};
+
+/// One fault.
+#[derive(Debug)]
+pub struct Fault {
+    /// The path of the key: `trust[0].rule[1].match.cn`; empty for the file as a whole.
+    pub key: String,
+    pub why: Why,
+}
+
+/// What can be wrong. All of it is the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum Why {
+    #[error("{0}")]
+    Shape(String),
+    #[error("this key is needed")]
+    Missing,
+    #[error("unknown key")]
+    UnknownKey,
+    #[error("at least one is needed")]
+    Empty,
+    #[error("must be between {least} and {most}")]
+    OutOfRange { least: u64, most: u64 },
+    #[error("must be shorter than `{longer}`")]
+    NotShorter { longer: &'static str },
+    #[error("not an address of the form 127.0.0.1:8443 or [::1]:8443")]
+    Address,
+    #[error("address listed twice")]
+    DuplicateAddress,
+    #[error("must begin with `/` and hold no query string")]
+    Path,
+    #[error("must be `deny-present` or a list of origins such as \"https://ops.internal\"")]
+    Origins,
+    #[error("`{0}` is no origin: a scheme, a host, and a port if it is not the usual one")]
+    Origin(String),
+    #[error("unknown dialect; there is `json`")]
+    Dialect,
+    #[error("must be `text` or `json`")]
+    LogFormat,
+    #[error("`crls` and `danger_no_revocation = true` exclude each other")]
+    RevocationTwice,
+    #[error("a trust block needs `crls`, or `danger_no_revocation = true`")]
+    NoRevocation,
+    #[error("unknown field of a certificate; there are cn, ou, o, dns, uri and email")]
+    Field,
+    #[error("not a valid name")]
+    Name(#[from] NameError),
+    #[error("not a valid pattern")]
+    Topic(#[from] TopicError),
+    #[error("not a valid pattern")]
+    Pattern(#[from] policy::TemplateError),
+    #[error("not a valid template")]
+    Template(#[from] TemplateError),
+    #[error("the rule cannot give a service")]
+    Rule(#[from] RuleError),
+    #[error("the grant cannot be")]
+    Grant(#[from] policy::GrantFault),
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is larger than the {most} bytes that such a file may have", path.display())]
+    TooLarge { path: PathBuf, most: u64 },
+    #[error("{} is not usable", path.display())]
+    Pem { path: PathBuf, source: PemError },
+    #[error("{} is not UTF-8", path.display())]
+    NotUtf8 { path: PathBuf },
+    #[error("the trust domain cannot be used")]
+    Trust(#[from] TrustError),
+    #[error("the trust domains do not go together")]
+    TrustSet(#[from] TrustSetError),
+    #[error("key and certificate cannot be used")]
+    Tls(#[from] rustls::Error),
+    #[error("the gateway's certificate cannot be used")]
+    Certificate(#[from] CertificateError),
+    #[error("the gateway's certificate is not valid before {not_before} (Unix seconds)")]
+    NotYetValid { not_before: u64 },
+    #[error("the gateway's certificate expired at {not_after} (Unix seconds); issue a new one")]
+    Expired { not_after: u64 },
+    #[error("the gateway's certificate is not valid for `{name}`")]
+    NotForName { name: String },
+    #[error("no mapping rule can ever give the {what} `{name}`")]
+    Unknown { what: &'static str, name: String },
+    #[error("the revocation list goes back from number {before} to {now}")]
+    CrlWentBack { before: String, now: String },
+    #[error("listeners changed their number or address; that takes a restart")]
+    ListenersChanged,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key.as_str() {
+            "" => f.write_str(&chain(&self.why)),
+            key => write!(f, "{key}: {}", chain(&self.why)),
+        }
+    }
+}
+
+/// All faults of one configuration, in the order of their keys in the file.
+#[derive(Debug, Default)]
+pub struct Faults(pub Vec<Fault>);
+
+impl Faults {
+    pub fn add(&mut self, key: impl Into<String>, why: impl Into<Why>) {
+        self.0.push(Fault { key: key.into(), why: why.into() });
+    }
+
+    /// Keeps the value of a good result and the fault of a bad one.
+    pub fn take<T, E: Into<Why>>(&mut self, key: impl Into<String>, result: Result<T, E>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(key, error);
+                None
+            }
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, fault) in self.0.iter().enumerate() {
+            if place > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
