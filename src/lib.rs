@@ -1,5 +1,65 @@
-//! Portcullis: a mutual-TLS messaging gateway.
+//! Portcullis: a mutual-TLS messaging gateway for the services inside one organisation.
+//!
+//! The verdict on a client's certificate falls *before* the WebSocket handshake is answered and holds for the whole
+//! life of the connection. Read the crate in the order in which things happen:
+//!
+//! - **a connection**: [`connection`] takes a socket through `accept → handshake → identify → upgrade`, under one
+//!   deadline, and hands it to a [`session`];
+//! - **a message**: `session/inbound.rs` decodes a frame into a [`protocol`] command, asks the [`policy`] for a permit,
+//!   and gives both to [`routing`], which queues the message for every session that receives it;
+//! - **a change**: [`reload`] notices it, [`load`] reads and checks everything into one [`generation`], and every live
+//!   session is judged by it again, in [`verdict`].
+//!
+//! Words at the bottom ([`topic`], [`identity`]), services above them ([`trust`], [`limits`]), the edge on top. The
+//! core does no I/O and reads no clock. `ARCHITECTURE.md` lists tasks, locks, bounds and the threat model.
 
 pub mod identity;
-pub mod policy;
+pub mod report;
 pub mod topic;
+
+#[cfg(feature = "client")]
+pub mod client;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+
+#[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
+pub mod audit;
+#[cfg(feature = "server")]
+pub mod clock;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod connection;
+#[cfg(feature = "server")]
+pub mod gateway;
+#[cfg(feature = "server")]
+pub mod generation;
+#[cfg(feature = "server")]
+pub mod limits;
+#[cfg(feature = "server")]
+pub mod load;
+#[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
+pub mod policy;
+#[cfg(feature = "server")]
+pub mod protocol;
+#[cfg(feature = "server")]
+pub mod reload;
+#[cfg(feature = "server")]
+pub mod routing;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod session;
+#[cfg(feature = "server")]
+pub mod tls;
+#[cfg(feature = "server")]
+pub mod trust;
+#[cfg(feature = "server")]
+pub mod verdict;
+#[cfg(feature = "server")]
+pub mod websocket;

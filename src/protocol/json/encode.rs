@@ -1,0 +1,197 @@
+//! An [`Event`] becomes the text of one WebSocket message.
+//!
+//! Messages are encoded once for all their subscribers: a head with the subscription's id, and a tail they share.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use base64::display::Base64Display;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::protocol::{
+    Challenge, ErrorEvent, Event, Headers, Message, OkResult, OpId, PayloadForm, ReauthCause,
+    Reauthenticated, RevokedBecause, Sid, Standing, WhoAmI, WirePayload,
+};
+
+/// Appends the whole text of an event.
+pub fn encode(event: &Event, out: &mut Vec<u8>) {
+    let wire = match event {
+        Event::Message { sid, message } => {
+            message_head(sid, out);
+            return out.extend_from_slice(message.json().of_message());
+        }
+        Event::Response { id, message } => {
+            response_head(*id, out);
+            return out.extend_from_slice(message.json().of_response());
+        }
+        Event::Ok { id, result: OkResult::Empty } => {
+            out.extend_from_slice(br#"{"op":"ok","id":"#);
+            write_json(id, out);
+            return out.push(b'}');
+        }
+        Event::Ok { id, result: OkResult::WhoAmI(answer) } => Wire::WhoAmI { id: *id, answer },
+        Event::Ok { id, result: OkResult::Reauthenticated(answer) } => Wire::Reauth { id: *id, answer },
+        Event::Hello(standing) => Wire::Hello(standing),
+        Event::Error(error) => Wire::Err(error),
+        Event::ReauthRequired { challenge, deadline, cause } => {
+            Wire::ReauthRequired { challenge, deadline: *deadline, cause: *cause }
+        }
+        Event::SubscriptionRevoked { sid, topic, reason } => {
+            Wire::RevokedSub { sid, topic: topic.as_str(), reason: *reason }
+        }
+        Event::Draining { deadline, alternatives } => Wire::Draining { deadline: *deadline, alternatives },
+    };
+    write_json(&wire, out);
+}
+
+/// Appends what stands before [`MessageTail::of_message`] in the frame for one subscription.
+pub fn message_head(sid: &Sid, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"op":"msg","sid":"#);
+    write_json(sid, out);
+}
+
+/// Appends what stands before [`MessageTail::of_response`] in the answer to one request.
+pub fn response_head(id: OpId, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"op":"res","id":"#);
+    write_json(&id, out);
+}
+
+/// The end of a message's frame, shared by all who receive it: topic and reply first, which an answer leaves out.
+#[derive(Debug, Clone)]
+pub struct MessageTail {
+    of_message: Bytes,
+    of_response: Bytes,
+}
+
+impl MessageTail {
+    pub(in crate::protocol) fn encode(message: &Message) -> Self {
+        let mut out = Vec::with_capacity(capacity(message));
+        out.extend_from_slice(br#","topic":"#);
+        write_json(message.topic().as_str(), &mut out);
+        if let Some(reply) = message.reply() {
+            out.extend_from_slice(br#","reply":"#);
+            write_json(reply.as_str(), &mut out);
+        }
+        let response_begins = out.len();
+        out.extend_from_slice(br#","from":"#);
+        write_json(message.from().as_str(), &mut out);
+        write_headers(message.headers(), &mut out);
+        write_payload(message.payload().wire(), &mut out);
+        out.push(b'}');
+        let of_message = Bytes::from(out);
+        let of_response = of_message.slice(response_begins..);
+        Self { of_message, of_response }
+    }
+
+    /// What follows the subscription's id in a `msg`.
+    pub fn of_message(&self) -> &Bytes {
+        &self.of_message
+    }
+
+    /// What follows the request's id in a `res`.
+    pub fn of_response(&self) -> &Bytes {
+        &self.of_response
+    }
+}
+
+/// Room for the tail, so that it is written without growing in all but odd cases.
+fn capacity(message: &Message) -> usize {
+    let payload = message.payload();
+    let base64 = match payload.form() {
+        PayloadForm::Json => 0,
+        _ => payload.len() / 3 + 4,
+    };
+    message.size() + base64
+}
+
+fn write_payload(payload: WirePayload<'_>, out: &mut Vec<u8>) {
+    match payload {
+        WirePayload::Empty => {}
+        WirePayload::Json(text) => {
+            out.extend_from_slice(br#","data":"#);
+            out.extend_from_slice(text);
+        }
+        WirePayload::Base64(bytes) => {
+            out.extend_from_slice(br#","data_base64":""#);
+            write!(out, "{}", Base64Display::new(bytes, &BASE64_STANDARD)).expect("a Vec takes every write");
+            out.push(b'"');
+        }
+    }
+}
+
+/// An object in the order of each name's first place; several values of one name become an array.
+fn write_headers(headers: &Headers, out: &mut Vec<u8>) {
+    if headers.is_empty() {
+        return;
+    }
+    out.extend_from_slice(br#","headers":{"#);
+    let mut separator: &[u8] = b"";
+    for (place, (name, _)) in headers.iter().enumerate() {
+        if headers.iter().take(place).any(|(earlier, _)| earlier == name) {
+            continue;
+        }
+        out.extend_from_slice(separator);
+        separator = b",";
+        write_json(name, out);
+        out.push(b':');
+        write_values(headers, name, out);
+    }
+    out.push(b'}');
+}
+
+fn write_values(headers: &Headers, name: &str, out: &mut Vec<u8>) {
+    let values: Vec<&str> =
+        headers.iter().filter(|(other, _)| *other == name).map(|(_, value)| value).collect();
+    match values.as_slice() {
+        [value] => write_json(value, out),
+        values => write_json(values, out),
+    }
+}
+
+fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("strings, integers and structs of them always serialize");
+}
+
+/// The events that are rare enough for a derive.
+#[derive(Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Wire<'a> {
+    Hello(&'a Standing),
+    #[serde(rename = "ok")]
+    WhoAmI {
+        id: OpId,
+        #[serde(flatten)]
+        answer: &'a WhoAmI,
+    },
+    #[serde(rename = "ok")]
+    Reauth {
+        id: OpId,
+        #[serde(flatten)]
+        answer: &'a Reauthenticated,
+    },
+    Err(&'a ErrorEvent),
+    ReauthRequired {
+        challenge: &'a Challenge,
+        deadline: u64,
+        cause: ReauthCause,
+    },
+    RevokedSub {
+        sid: &'a Sid,
+        topic: &'a str,
+        reason: RevokedBecause,
+    },
+    Draining {
+        deadline: u64,
+        #[serde(skip_serializing_if = "is_empty")]
+        alternatives: &'a Arc<[String]>,
+    },
+}
+
+fn is_empty(alternatives: &Arc<[String]>) -> bool {
+    alternatives.is_empty()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! A message on its way to its subscribers: made once, shared by all.
+
+use std::sync::OnceLock;
+
+use super::json::MessageTail;
+use super::{Headers, Payload};
+use crate::identity::ServiceName;
+use crate::topic::Topic;
+
+/// What a message takes in a queue beside its own bytes: the handle, the frame header, field names.
+const OVERHEAD_BYTES: usize = 96;
+
+/// One message as it was published. Subscribers share it behind an `Arc`, and with it the encoded form.
+#[derive(Debug)]
+pub struct Message {
+    topic: Topic,
+    from: ServiceName,
+    payload: Payload,
+    headers: Headers,
+    reply: Option<Topic>,
+    json: OnceLock<MessageTail>,
+}
+
+impl Message {
+    /// A message of the verified service `from`.
+    pub fn new(
+        topic: Topic,
+        from: ServiceName,
+        payload: Payload,
+        headers: Headers,
+        reply: Option<Topic>,
+    ) -> Self {
+        Self { topic, from, payload, headers, reply, json: OnceLock::new() }
+    }
+
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// The verified service of the publisher.
+    pub fn from(&self) -> &ServiceName {
+        &self.from
+    }
+
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Where an answer goes, if one is wanted.
+    pub fn reply(&self) -> Option<&Topic> {
+        self.reply.as_ref()
+    }
+
+    /// About how many bytes the message takes in a queue.
+    pub fn size(&self) -> usize {
+        let reply = self.reply.as_ref().map_or(0, |reply| reply.as_str().len());
+        OVERHEAD_BYTES
+            + self.topic.as_str().len()
+            + self.from.as_str().len()
+            + self.payload.len()
+            + self.headers.size()
+            + reply
+    }
+
+    /// The part of the JSON frame that all subscribers share, encoded at the first call.
+    pub fn json(&self) -> &MessageTail {
+        self.json.get_or_init(|| MessageTail::encode(self))
+    }
+}
+
+/// Compares what was published, not whether it has been encoded yet.
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.topic == other.topic
+            && self.from == other.from
+            && self.payload == other.payload
+            && self.headers == other.headers
+            && self.reply == other.reply
+    }
+}

@@ -1,0 +1,29 @@
+//! The gateway's side of RFC 6455 after the upgrade: bytes in, messages out, and back. No I/O happens here.
+//!
+//! Frame headers are read and written by `tungstenite`; the loop around them is ours, because a gateway needs what a
+//! general codec does not give: a length is checked before memory is taken for it, empty fragments are counted, every
+//! fault has its close code, and a buffer that was large once can be small again. How often a peer sends control frames
+//! is for the session to limit.
+
+mod decoder;
+mod encoder;
+
+pub use decoder::{COPY_BELOW, Decoder, FrameFault, FrameLimits, Incoming};
+pub use encoder::{MAX_CLOSE_REASON_BYTES, MAX_CONTROL_BYTES, binary, close, ping, pong, text};
+pub use tungstenite::Utf8Bytes;
+
+#[cfg(test)]
+mod tests;
+
+/// Applies a mask (RFC 6455, section 5.3); applying it twice changes nothing.
+fn mask(data: &mut [u8], key: [u8; 4]) {
+    let [a, b, c, d] = key;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (words, rest) = data.as_chunks_mut::<8>();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
+        *byte ^= key;
+    }
+}

@@ -1,0 +1,333 @@
+//! A table of faults, the independence of how bytes are cut, and interoperation with tungstenite's own client.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+use tungstenite::protocol::{CloseFrame, Role, WebSocket};
+use tungstenite::{Message, Utf8Bytes};
+
+use super::*;
+
+const LIMITS: FrameLimits = FrameLimits { max_message: 64 * 1024, max_fragments: 8 };
+const TEXT: OpCode = OpCode::Data(Data::Text);
+const BINARY: OpCode = OpCode::Data(Data::Binary);
+const MORE: OpCode = OpCode::Data(Data::Continue);
+const PING: OpCode = OpCode::Control(Control::Ping);
+const CLOSE: OpCode = OpCode::Control(Control::Close);
+
+#[test]
+fn a_masked_frame_is_a_message() {
+    assert_eq!(decode_all(&client(TEXT, true, "grüß".as_bytes())), (vec![text_in("grüß")], None));
+    assert_eq!(
+        decode_all(&client(BINARY, true, b"\xff")),
+        (vec![Incoming::Binary(Bytes::from_static(b"\xff"))], None)
+    );
+    assert_eq!(decode_all(&client(TEXT, true, b"")), (vec![text_in("")], None));
+}
+
+#[test]
+fn fragments_make_one_message_with_control_frames_between() {
+    let bytes = [
+        client(TEXT, false, b"gr\xc3"),
+        client(PING, true, b"p"),
+        client(MORE, false, b""),
+        client(MORE, true, b"\xbc\xc3\x9f"),
+    ]
+    .concat();
+    assert_eq!(decode_all(&bytes), (vec![Incoming::Ping(Bytes::from_static(b"p")), text_in("grüß")], None));
+}
+
+#[test]
+fn every_broken_rule_has_its_fault_and_close_code() {
+    let mut unmasked = Vec::new();
+    text(&mut unmasked, &[b"a"]);
+    let cases: Vec<(&str, Vec<u8>, FrameFault, u16)> = vec![
+        ("unmasked", unmasked, FrameFault::NotMasked, 1002),
+        ("rsv1", flip(client(TEXT, true, b"a"), 0x40), FrameFault::ReservedBits, 1002),
+        ("rsv2", flip(client(TEXT, true, b"a"), 0x20), FrameFault::ReservedBits, 1002),
+        ("rsv3", flip(client(TEXT, true, b"a"), 0x10), FrameFault::ReservedBits, 1002),
+        ("opcode 3", flip(client(TEXT, true, b"a"), 0x02), FrameFault::ReservedOpcode(3), 1002),
+        ("opcode 11", flip(client(PING, true, b"a"), 0x02), FrameFault::ReservedOpcode(11), 1002),
+        ("cut ping", client(PING, false, b""), FrameFault::ControlFragmented, 1002),
+        ("long ping", client(PING, true, &[0; 126]), FrameFault::ControlTooLong, 1002),
+        ("continuation", client(MORE, true, b""), FrameFault::NothingToContinue, 1002),
+        (
+            "interruption",
+            [client(TEXT, false, b"a"), client(TEXT, true, b"b")].concat(),
+            FrameFault::MessageInterrupted,
+            1002,
+        ),
+        ("close of one byte", client(CLOSE, true, b"\x03"), FrameFault::CloseTruncated, 1002),
+        ("close reason", client(CLOSE, true, b"\x03\xe8\xff"), FrameFault::CloseNotUtf8, 1007),
+        ("text", client(TEXT, true, b"a\xff"), FrameFault::TextNotUtf8, 1007),
+        ("surrogate in text", client(TEXT, true, b"\xed\xa0\x80"), FrameFault::TextNotUtf8, 1007),
+        ("cut character", client(TEXT, true, b"\xc3"), FrameFault::TextNotUtf8, 1007),
+        ("early in a fragment", client(TEXT, false, b"\xc3\xc3"), FrameFault::TextNotUtf8, 1007),
+        (
+            "cut character in the last fragment",
+            [client(TEXT, false, b"a"), client(MORE, true, b"\xc3")].concat(),
+            FrameFault::TextNotUtf8,
+            1007,
+        ),
+        ("top bit", declared(1 << 63), FrameFault::Length, 1002),
+        ("all bits", declared(u64::MAX), FrameFault::Length, 1002),
+        ("long form of a short length", declared(5), FrameFault::Length, 1002),
+        ("long form of a middle length", declared(0xffff), FrameFault::Length, 1002),
+        ("63 bits", declared(u64::MAX >> 1), too_large(u64::MAX >> 1), 1009),
+        ("one byte above", declared(64 * 1024 + 1), too_large(64 * 1024 + 1), 1009),
+        (
+            "sum of fragments",
+            [client(BINARY, false, &[0; 60_000]), client(MORE, true, &[0; 6_000])].concat(),
+            too_large(66_000),
+            1009,
+        ),
+        (
+            "empty fragments",
+            [client(TEXT, false, b""), client(MORE, false, b"").repeat(9)].concat(),
+            FrameFault::TooManyFragments { limit: 8 },
+            1008,
+        ),
+    ];
+    for (name, bytes, fault, code) in cases {
+        assert_eq!(decode_all(&bytes).1, Some(fault), "{name}");
+        assert_eq!(fault.close_code(), code, "{name}");
+    }
+}
+
+#[test]
+fn close_codes_are_those_a_peer_may_send() {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, u16::MAX] {
+        let bytes = client(CLOSE, true, &code.to_be_bytes());
+        assert_eq!(decode_all(&bytes).1, Some(FrameFault::CloseCode(code)), "{code}");
+    }
+    for code in [1000, 1001, 1003, 1007, 1011, 1013, 3000, 4401, 4999] {
+        let bytes = client(CLOSE, true, &[&u16::to_be_bytes(code)[..], b"bye"].concat());
+        let expected = Incoming::Close { code: Some(code), reason: "bye".into() };
+        assert_eq!(decode_all(&bytes), (vec![expected], None));
+    }
+    let expected = Incoming::Close { code: None, reason: Utf8Bytes::default() };
+    assert_eq!(decode_all(&client(CLOSE, true, b"")), (vec![expected], None));
+}
+
+#[test]
+fn a_declared_length_takes_no_memory() {
+    let mut decoder = Decoder::new(LIMITS);
+    let mut buf = BytesMut::from(&client(BINARY, true, &[0; 60_000])[..100]);
+    let capacity = buf.capacity();
+    assert_eq!(decoder.decode(&mut buf), Ok(None));
+    assert_eq!(buf.capacity(), capacity);
+}
+
+#[test]
+fn a_large_message_is_split_off_and_a_small_one_copied() {
+    for (length, shares) in [(COPY_BELOW, true), (COPY_BELOW - 1, false)] {
+        let mut buf = BytesMut::from(&client(BINARY, true, &vec![7; length])[..]);
+        let memory = buf.as_ptr_range();
+        let Ok(Some(Incoming::Binary(bytes))) = Decoder::new(LIMITS).decode(&mut buf) else {
+            panic!("no message")
+        };
+        assert_eq!(memory.contains(&bytes.as_ptr()), shares);
+        assert!(bytes.iter().all(|byte| *byte == 7));
+    }
+}
+
+#[test]
+fn the_fragment_bound_allows_what_it_says() {
+    let bytes =
+        [client(TEXT, false, b"a"), client(MORE, false, b"b").repeat(6), client(MORE, true, b"c")].concat();
+    assert_eq!(decode_all(&bytes), (vec![text_in("abbbbbbc")], None));
+}
+
+#[test]
+fn debug_shows_no_content() {
+    assert_eq!(format!("{:?}", text_in("secret")), "Text(6 bytes)");
+    let mut decoder = Decoder::new(LIMITS);
+    let mut buf = BytesMut::from(&client(TEXT, false, b"secret")[..]);
+    assert_eq!(decoder.decode(&mut buf), Ok(None));
+    assert!(decoder.is_mid_message() && !format!("{decoder:?}").contains("115"));
+}
+
+#[test]
+fn a_close_reason_is_cut_at_a_character() {
+    let mut out = Vec::new();
+    close(&mut out, 1008, &"ä".repeat(80));
+    assert_eq!(out.len(), 2 + 2 + 122);
+    assert!(std::str::from_utf8(&out[4..]).is_ok());
+    out.clear();
+    close(&mut out, 1000, "");
+    assert_eq!(out, [0x88, 2, 0x03, 0xe8]);
+}
+
+#[test]
+fn tungstenites_client_reads_what_is_written() {
+    let mut out = Vec::new();
+    text(&mut out, &[b"{\"a\":", b"1}"]);
+    ping(&mut out, b"x");
+    binary(&mut out, &[&[1; 126]]);
+    text(&mut out, &[&[b'y'; 65_536]]);
+    pong(&mut out, b"");
+    close(&mut out, 1013, "slow_consumer");
+    let mut peer = WebSocket::from_raw_socket(Pipe::of(&out), Role::Client, None);
+    let frame = CloseFrame { code: CloseCode::Again, reason: "slow_consumer".into() };
+    let expected = [
+        Message::text("{\"a\":1}"),
+        Message::Ping(Bytes::from_static(b"x")),
+        Message::binary(vec![1; 126]),
+        Message::text("y".repeat(65_536)),
+        Message::Pong(Bytes::new()),
+        Message::Close(Some(frame)),
+    ];
+    for message in expected {
+        assert_eq!(peer.read().expect("readable"), message);
+    }
+}
+
+#[test]
+fn what_tungstenites_client_writes_is_read() {
+    let mut peer = WebSocket::from_raw_socket(Pipe::of(b""), Role::Client, None);
+    let messages = [
+        Message::text("{}"),
+        Message::text("z".repeat(50_000)),
+        Message::binary(vec![9; 200]),
+        Message::Ping(Bytes::from_static(b"p")),
+        Message::Pong(Bytes::from_static(b"q")),
+        Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "done".into() })),
+    ];
+    for message in messages {
+        peer.send(message).expect("writable");
+    }
+    let expected = vec![
+        text_in("{}"),
+        text_in(&"z".repeat(50_000)),
+        Incoming::Binary(Bytes::from(vec![9; 200])),
+        Incoming::Ping(Bytes::from_static(b"p")),
+        Incoming::Pong(Bytes::from_static(b"q")),
+        Incoming::Close { code: Some(1000), reason: "done".into() },
+    ];
+    assert_eq!(decode_all(&peer.get_ref().written), (expected, None));
+}
+
+proptest! {
+    #[test]
+    fn how_the_bytes_are_cut_changes_nothing(stream in stream(), cuts in proptest::collection::vec(1_usize..9, 1..40)) {
+        prop_assert_eq!(decode_cut(&stream, &cuts), decode_all(&stream));
+    }
+
+    #[test]
+    fn any_bytes_end_in_messages_or_a_fault(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        prop_assert_eq!(decode_cut(&bytes, &[1]), decode_all(&bytes));
+    }
+
+    #[test]
+    fn a_mask_is_its_own_inverse(data in proptest::collection::vec(any::<u8>(), 0..40), key in any::<[u8; 4]>()) {
+        let mut masked = data.clone();
+        mask(&mut masked, key);
+        let naive: Vec<u8> = data.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+        prop_assert_eq!(&masked, &naive);
+        mask(&mut masked, key);
+        prop_assert_eq!(masked, data);
+    }
+}
+
+/// Streams of frames, most of them right.
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let payload = proptest::collection::vec(prop_oneof![4 => 32_u8..127, 1 => any::<u8>()], 0..20);
+    let opcode = prop_oneof![
+        4 => Just(TEXT), 2 => Just(BINARY), 3 => Just(MORE), 2 => Just(PING), 1 => Just(CLOSE),
+        1 => Just(OpCode::Control(Control::Pong)),
+    ];
+    let is_final = prop_oneof![2 => Just(true), 1 => Just(false)];
+    let frame = (opcode, is_final, payload)
+        .prop_map(|(opcode, is_final, payload)| client(opcode, is_final, &payload));
+    proptest::collection::vec(frame, 0..12).prop_map(|frames| frames.concat())
+}
+
+/// One frame as a client sends it.
+fn client(opcode: OpCode, is_final: bool, payload: &[u8]) -> Vec<u8> {
+    let key = [0x37, 0xfa, 0x21, 0x3d];
+    let header = FrameHeader { is_final, opcode, mask: Some(key), ..FrameHeader::default() };
+    let mut out = Vec::new();
+    header.format(payload.len() as u64, &mut out).expect("writable");
+    let start = out.len();
+    out.extend_from_slice(payload);
+    mask(&mut out[start..], key);
+    out
+}
+
+/// The header of a binary frame with an eight-byte length, and nothing after it.
+fn declared(length: u64) -> Vec<u8> {
+    [&[0x82, 0xff][..], &length.to_be_bytes(), &[0; 4]].concat()
+}
+
+fn flip(mut frame: Vec<u8>, bits: u8) -> Vec<u8> {
+    frame[0] ^= bits;
+    frame
+}
+
+fn too_large(declared: u64) -> FrameFault {
+    FrameFault::TooLarge { declared, limit: LIMITS.max_message }
+}
+
+fn text_in(text: &str) -> Incoming {
+    Incoming::Text(text.into())
+}
+
+type Outcome = (Vec<Incoming>, Option<FrameFault>);
+
+fn decode_all(bytes: &[u8]) -> Outcome {
+    decode_cut(bytes, &[bytes.len().max(1)])
+}
+
+/// Decodes bytes that arrive in chunks of the given sizes, over and over.
+fn decode_cut(mut bytes: &[u8], cuts: &[usize]) -> Outcome {
+    let (mut decoder, mut buf, mut all) = (Decoder::new(LIMITS), BytesMut::new(), Vec::new());
+    for cut in cuts.iter().cycle() {
+        let (chunk, rest) = bytes.split_at((*cut).min(bytes.len()));
+        bytes = rest;
+        buf.extend_from_slice(chunk);
+        loop {
+            match decoder.decode(&mut buf) {
+                Ok(Some(incoming)) => all.push(incoming),
+                Ok(None) => break,
+                Err(fault) => return (all, Some(fault)),
+            }
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    (all, None)
+}
+
+/// A stream in memory.
+struct Pipe {
+    input: VecDeque<u8>,
+    written: Vec<u8>,
+}
+
+impl Pipe {
+    fn of(input: &[u8]) -> Self {
+        Self { input: input.iter().copied().collect(), written: Vec::new() }
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.input.read(buf)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.written.extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
