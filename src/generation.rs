@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::server::ResolvesServerCert;
 
 use crate::limits::Limits;
 use crate::policy::Policy;
+use crate::tls;
 use crate::trust::TrustDomains;
+use crate::trust::verifier::ClientVerifier;
 
 /// One consistent set of key pairs, trust, mapping, policy and limits.
 pub struct Generation {
@@ -29,6 +32,24 @@ pub struct ListenerTls {
     pub config: Arc<ServerConfig>,
     /// When the gateway's own certificate ends, Unix seconds.
     pub not_after: u64,
+    danger_tls12: bool,
+}
+
+impl ListenerTls {
+    pub fn new(
+        verifier: Arc<ClientVerifier>,
+        certificate: Arc<dyn ResolvesServerCert>,
+        not_after: u64,
+        danger_tls12: bool,
+    ) -> Result<Self, rustls::Error> {
+        let config = tls::server_config(verifier, certificate, danger_tls12)?;
+        Ok(Self { config: Arc::new(config), not_after, danger_tls12 })
+    }
+
+    /// The same key pair behind another verifier.
+    pub fn with_verifier(&self, verifier: Arc<ClientVerifier>) -> Result<Self, rustls::Error> {
+        Self::new(verifier, self.config.cert_resolver.clone(), self.not_after, self.danger_tls12)
+    }
 }
 
 /// The current generation. Readers never wait.

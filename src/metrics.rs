@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::expiry::{certificate_end, revocation_end};
+use crate::gateway::Gateway;
 use crate::limits::Refused;
 use crate::session::{CloseReason, Counts};
 
@@ -25,8 +27,12 @@ pub struct Metrics {
     open_seconds: Histogram,
     sessions: Gauge,
     subscriptions: Gauge,
-    generation: Gauge<u64>,
+    generation: Gauge,
+    certificate_end: Gauge,
+    revocation_end: Gauge,
     reloads: Family<Reason, Counter>,
+    reload_seconds: Histogram,
+    files_broken: Gauge,
     denied: Counter,
     commands: Counter,
     deliveries: Counter,
@@ -68,7 +74,11 @@ impl Metrics {
             sessions: Gauge::default(),
             subscriptions: Gauge::default(),
             generation: Gauge::default(),
+            certificate_end: Gauge::default(),
+            revocation_end: Gauge::default(),
             reloads: Family::default(),
+            reload_seconds: seconds(),
+            files_broken: Gauge::default(),
             denied: Counter::default(),
             commands: Counter::default(),
             deliveries: Counter::default(),
@@ -87,7 +97,11 @@ impl Metrics {
         registry.register("sessions", "Live sessions", m.sessions.clone());
         registry.register("subscriptions", "Live subscriptions", m.subscriptions.clone());
         registry.register("generation", "Number of the current generation", m.generation.clone());
-        registry.register("reloads", "Reloads, by outcome", m.reloads.clone());
+        registry.register("certificate_end", "End of the gateway's first certificate to end, Unix seconds", m.certificate_end.clone());
+        registry.register("revocation_end", "When the first revocation list goes stale, Unix seconds", m.revocation_end.clone());
+        registry.register("reloads", "Attempts to reload, by outcome", m.reloads.clone());
+        registry.register_with_unit("reload", "Duration of an attempt", Unit::Seconds, m.reload_seconds.clone());
+        registry.register("files_broken", "1 while the files are refused", m.files_broken.clone());
         registry.register("operations_denied", "Operations that the policy denied", m.denied.clone());
         registry.register("commands", "Operations of ended sessions", m.commands.clone());
         registry.register("deliveries", "Messages delivered to ended sessions", m.deliveries.clone());
@@ -130,15 +144,23 @@ impl Metrics {
         self.denied.inc();
     }
 
-    pub fn reloaded(&self, outcome: &'static str) {
+    /// An attempt to reload came to `outcome`.
+    pub fn reloaded(&self, outcome: &'static str, took: Duration, is_broken: bool) {
         self.reloads.get_or_create(&label(outcome)).inc();
+        self.reload_seconds.observe(took.as_secs_f64());
+        self.files_broken.set(i64::from(is_broken));
     }
 
-    /// The text exposition format, with the gauges set to what is true now.
-    pub fn render(&self, sessions: usize, subscriptions: usize, generation: u64) -> String {
-        self.sessions.set(i64::try_from(sessions).unwrap_or(i64::MAX));
-        self.subscriptions.set(i64::try_from(subscriptions).unwrap_or(i64::MAX));
-        self.generation.set(generation);
+    /// The OpenMetrics text, with the gauges set to what is true now.
+    pub fn render(&self, gateway: &Gateway) -> String {
+        let generation = gateway.generation();
+        let signed = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        self.sessions.set(signed(gateway.registry.len()));
+        self.subscriptions.set(signed(gateway.router.subscriptions()));
+        let seconds = |end: Option<u64>| end.and_then(|end| i64::try_from(end).ok()).unwrap_or(0);
+        self.generation.set(i64::try_from(generation.number).unwrap_or(i64::MAX));
+        self.certificate_end.set(seconds(certificate_end(&generation)));
+        self.revocation_end.set(seconds(revocation_end(&generation)));
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = encode(&mut text, &self.registry);

@@ -36,7 +36,7 @@ pub use template::{PatternTemplate, SERVICE_PLACEHOLDER, TemplateError};
 pub const SYSTEM_PREFIX: &str = "$SYS";
 
 /// All grants of one generation, found by whom they apply to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     grants: Vec<Grant>,
     by_service: BTreeMap<ServiceName, Vec<usize>>,

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
@@ -17,19 +18,27 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// A configuration that demands a client certificate, speaks TLS 1.3 (1.2 only where the operator asked for the
-/// danger), offers `http/1.1` and never resumes. Fails if the key does not fit the certificate.
-pub fn server_config(
-    verifier: Arc<dyn ClientCertVerifier>,
+/// The gateway's certificate with its key. Fails if the two do not fit each other.
+pub fn certified_key(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+) -> Result<Arc<dyn ResolvesServerCert>, rustls::Error> {
+    let certified = CertifiedKey::from_der(chain, key, &provider())?;
+    Ok(Arc::new(SingleCertAndKey::from(certified)))
+}
+
+/// A configuration that demands a client certificate, speaks TLS 1.3 (1.2 only where the operator asked for the
+/// danger), offers `http/1.1` and never resumes.
+pub fn server_config(
+    verifier: Arc<dyn ClientCertVerifier>,
+    certificate: Arc<dyn ResolvesServerCert>,
     danger_tls12: bool,
 ) -> Result<ServerConfig, rustls::Error> {
     let versions: &[&SupportedProtocolVersion] = if danger_tls12 { &[&TLS13, &TLS12] } else { &[&TLS13] };
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

@@ -22,7 +22,8 @@ pub struct Grant {
     pub groups: Vec<GroupName>,
     /// How often and how long a request may be answered, where it is not once and until the request's timeout.
     pub responses: Option<Responses>,
-    /// `Some(false)` denies the right to connect, and wins. Otherwise a service to which any grant applies may connect.
+    /// `Some(false)` denies the right to connect, and wins. `Some(true)` gives it, as does every grant that allows
+    /// something; one that only denies gives nothing.
     pub connect: Option<bool>,
 }
 
@@ -41,6 +42,11 @@ impl Grant {
             responses: None,
             connect: None,
         }
+    }
+
+    /// Whether whom it applies to may connect because of it.
+    pub(super) fn allows_something(&self) -> bool {
+        self.connect == Some(true) || !self.publish.is_empty() || !self.subscribe.is_empty()
     }
 }
 

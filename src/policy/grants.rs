@@ -226,7 +226,8 @@ impl Grants {
 
 fn may_connect(applying: &[&Grant]) -> Result<RuleName, Denial> {
     let forbidding = applying.iter().find(|grant| grant.connect == Some(false));
-    match (forbidding, applying.first()) {
+    let allowing = applying.iter().find(|grant| grant.allows_something());
+    match (forbidding, allowing) {
         (Some(grant), _) => Err(Denial::of_service(DenialReason::ConnectForbidden, Some(grant.name.clone()))),
         (None, Some(grant)) => Ok(grant.name.clone()),
         (None, None) => Err(Denial::of_service(DenialReason::NoGrant, None)),

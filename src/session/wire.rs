@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout};
 
@@ -37,7 +37,9 @@ pub(super) struct Reader<S> {
 /// The writing end.
 pub(super) struct Writer<S> {
     half: WriteHalf<S>,
-    buffer: BytesMut,
+    buffer: Vec<u8>,
+    /// How much of the buffer is written already.
+    sent: usize,
     scratch: Vec<u8>,
     unflushed: bool,
     /// Since when nothing could be written although something waits.
@@ -55,7 +57,8 @@ pub(super) fn split<S: AsyncRead + AsyncWrite>(
     let reader = Reader { half: read, fresh: !early.is_empty(), buffer: early, decoder, at_end: false, chunk: READ_CHUNK };
     let writer = Writer {
         half: write,
-        buffer: BytesMut::new(),
+        buffer: Vec::new(),
+        sent: 0,
         scratch: Vec::new(),
         unflushed: false,
         stuck_since: None,
@@ -128,8 +131,8 @@ impl<S: AsyncWrite> Writer<S> {
     /// Queues a message for one subscription; its shared part was encoded once for all.
     pub(super) fn message(&mut self, sid: &Sid, message: &Message) {
         self.scratch.clear();
-        json::encode_message_head(sid, &mut self.scratch);
-        websocket::text(&mut self.buffer, &[&self.scratch, message.json().as_ref()]);
+        json::message_head(sid, &mut self.scratch);
+        websocket::text(&mut self.buffer, &[&self.scratch, message.json().of_message()]);
     }
 
     pub(super) fn ping(&mut self) {
@@ -147,7 +150,7 @@ impl<S: AsyncWrite> Writer<S> {
 
     /// Whether more may be queued.
     pub(super) fn has_room(&self) -> bool {
-        self.buffer.len() < HIGH_WATER
+        self.buffer.len() - self.sent < HIGH_WATER
     }
 
     /// When the peer counts as stuck.
@@ -173,14 +176,16 @@ impl<S: AsyncWrite> Writer<S> {
             self.unflushed = false;
             return Ok(());
         }
-        let written = self.half.write(&self.buffer).await?;
+        let written = self.half.write(self.buffer.get(self.sent..).unwrap_or_default()).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.buffer.advance(written);
+        self.sent += written;
         self.unflushed = true;
-        if self.buffer.is_empty() && self.buffer.capacity() > RETAINED {
-            self.buffer = BytesMut::new();
+        if self.sent >= self.buffer.len() {
+            self.sent = 0;
+            self.buffer.clear();
+            self.buffer.shrink_to(RETAINED);
         }
         Ok(())
     }

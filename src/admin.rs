@@ -1,0 +1,117 @@
+//! HTTP for operators on a Unix socket that only its owner may open: liveness, readiness with its reasons, metrics.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State as Extract;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde::Serialize;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::unix_now;
+use crate::expiry::{certificate_end, revocation_end};
+use crate::gateway::{Gateway, Phase};
+use crate::reload::ReloadHandle;
+
+/// What the pages are made of.
+#[derive(Clone)]
+pub struct State {
+    pub gateway: Arc<Gateway>,
+    pub reload: ReloadHandle,
+}
+
+/// Why the socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    #[error("another process answers on the admin socket {}", path.display())]
+    InUse { path: PathBuf },
+    #[error("cannot make the admin socket {}", path.display())]
+    Bind { path: PathBuf, source: io::Error },
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    phase: &'static str,
+    generation: u64,
+    generation_since_unix_ms: u64,
+    sessions: usize,
+    opening: usize,
+    certificate_ends_unix: Option<u64>,
+    revocation_list_stale_unix: Option<u64>,
+    /// What is wrong with the files as they are now. The gateway goes on with the generation before them.
+    reload_faults: Vec<String>,
+}
+
+/// Makes the socket, mode 0600 from the first moment at which it can be found.
+pub async fn bind(path: &Path) -> Result<UnixListener, AdminError> {
+    if UnixStream::connect(path).await.is_ok() {
+        return Err(AdminError::InUse { path: path.into() });
+    }
+    let made = || -> io::Result<UnixListener> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}", std::process::id()));
+        let listener = UnixListener::bind(&beside)?;
+        std::fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
+        std::fs::rename(&beside, path)?;
+        Ok(listener)
+    };
+    made().map_err(|source| AdminError::Bind { path: path.into(), source })
+}
+
+/// Answers until `stop` is cancelled, then takes the socket away.
+pub async fn serve(socket: UnixListener, path: PathBuf, state: State, stop: CancellationToken) {
+    let pages = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readiness))
+        .route("/metrics", get(metrics))
+        .with_state(state);
+    let served = axum::serve(socket, pages).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the admin socket failed");
+    }
+    // Nobody listens behind it any more.
+    let _ = std::fs::remove_file(path);
+}
+
+async fn readiness(Extract(state): Extract<State>) -> impl IntoResponse {
+    let State { gateway, reload } = state;
+    let (generation, status) = (gateway.generation(), reload.status());
+    let phase = match gateway.phase() {
+        Phase::Running => "running",
+        Phase::Draining { .. } => "draining",
+        Phase::Stopping => "stopping",
+    };
+    let now = unix_now().as_secs();
+    let ends = [certificate_end(&generation), revocation_end(&generation)];
+    let ready = phase == "running" && ends.iter().flatten().all(|end| *end >= now);
+    let [certificate_ends_unix, revocation_list_stale_unix] = ends;
+    let page = Readiness {
+        ready,
+        phase,
+        generation: generation.number,
+        generation_since_unix_ms: status.since_unix_ms,
+        sessions: gateway.registry.len(),
+        opening: gateway.admissions.opening(),
+        certificate_ends_unix,
+        revocation_list_stale_unix,
+        reload_faults: status.faults,
+    };
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::to_string_pretty(&page).expect("a flat structure serialises") + "\n";
+    (code, [(CONTENT_TYPE, "application/json")], body)
+}
+
+async fn metrics(Extract(state): Extract<State>) -> impl IntoResponse {
+    let gateway = &state.gateway;
+    let text = gateway.metrics.render(gateway);
+    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+}

@@ -1,0 +1,255 @@
+//! From files to a [`Generation`]: everything is read, parsed and checked against everything else, and all faults are
+//! found at once.
+
+mod gateway_pair;
+mod read;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+
+use crate::config::{Fault, Faults, Settings, TrustFiles, Why, parse_policy};
+use crate::generation::{Generation, ListenerTls};
+use crate::identity::TrustName;
+use crate::policy::{Policy, PolicyError};
+use crate::trust::verifier::ClientVerifier;
+use crate::trust::{RevocationSettings, TrustDomain, TrustDomains, TrustSettings, pem};
+use gateway_pair::server_side;
+pub use read::Digest;
+use read::Reader;
+
+/// A generation, the settings it was made from, and what the files were when they were read.
+pub struct Loaded {
+    pub settings: Settings,
+    pub generation: Generation,
+    pub digest: Digest,
+}
+
+/// What a new set is compared with.
+pub struct Before<'b> {
+    pub settings: &'b Settings,
+    pub generation: &'b Generation,
+    pub digest: Digest,
+}
+
+/// What became of the files.
+pub enum Outcome {
+    /// They are, byte for byte, those of the current generation.
+    Unchanged,
+    Loaded(Box<Loaded>),
+}
+
+/// Reads the configuration file alone.
+pub fn settings(config: &Path) -> Result<Settings, Faults> {
+    read_settings(config, &mut Reader::default())
+}
+
+/// Reads the configuration and every file it names into the generation after `before`.
+pub fn load(config: &Path, before: Option<&Before<'_>>, now: UnixTime) -> Result<Outcome, Faults> {
+    let mut reader = Reader::default();
+    let mut faults = Faults::default();
+    let settings = read_settings(config, &mut reader)?;
+    if before.is_some_and(|before| addresses_differ(before.settings, &settings)) {
+        faults.add("listener", Why::ListenersChanged);
+    }
+    let trust = load_trust(&settings, &mut reader, &mut faults, now);
+    let policy = load_policy(&settings, &mut reader, &mut faults);
+    let pairs: Vec<_> = settings
+        .listeners
+        .iter()
+        .enumerate()
+        .filter_map(|(place, listener)| {
+            gateway_pair::load(&format!("listener[{place}]"), listener, &mut reader, &mut faults, now)
+        })
+        .collect();
+    let digest = reader.digest();
+    if before.is_some_and(|before| before.digest == digest) {
+        return Ok(Outcome::Unchanged);
+    }
+    if let (Some(trust), Some(before)) = (&trust, before) {
+        refuse_regressions(trust, &before.generation.trust, &settings, &mut faults);
+    }
+    if let Some(policy) = &policy {
+        check_names(policy, &settings, &mut faults);
+    }
+    let (Some(trust), Some(policy), true) = (trust, policy, faults.is_empty()) else { return Err(faults) };
+    let trust = Arc::new(trust);
+    let verifier = Arc::new(ClientVerifier::new(trust.clone()));
+    let listeners: Vec<ListenerTls> = settings
+        .listeners
+        .iter()
+        .zip(pairs)
+        .enumerate()
+        .filter_map(|(place, (listener, pair))| {
+            faults.take(format!("listener[{place}]"), server_side(verifier.clone(), pair, listener.danger_tls12))
+        })
+        .collect();
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let generation = Generation {
+        number: before.map_or(1, |before| before.generation.number + 1),
+        listeners,
+        trust,
+        policy: kept_or_new(before.map(|before| &before.generation.policy), policy),
+        limits: kept_or_new(before.map(|before| &before.generation.limits), settings.limits.clone()),
+    };
+    Ok(Outcome::Loaded(Box::new(Loaded { settings, generation, digest })))
+}
+
+/// The current generation with newer revocation lists, from the files that `settings` names, whatever else is broken
+/// now. `None` if no valid list is newer.
+pub fn newer_revocation_lists(settings: &Settings, current: &Generation, now: UnixTime) -> Option<Generation> {
+    let mut reader = Reader::default();
+    let offered: Vec<(TrustName, Vec<CertificateRevocationListDer<'static>>)> = settings
+        .trust
+        .iter()
+        .map(|trust| {
+            let readable = |path| reader.read(path).ok().and_then(|bytes| pem::revocation_lists(&bytes).ok());
+            (trust.name.clone(), trust.crls.iter().filter_map(readable).flatten().collect())
+        })
+        .collect();
+    let trust = Arc::new(current.trust.with_newer_lists(&offered, now)?);
+    let verifier = Arc::new(ClientVerifier::new(trust.clone()));
+    let again = |listener: &ListenerTls| listener.with_verifier(verifier.clone()).ok();
+    let listeners = current.listeners.iter().map(again).collect::<Option<Vec<_>>>()?;
+    Some(Generation {
+        number: current.number + 1,
+        listeners,
+        trust,
+        policy: current.policy.clone(),
+        limits: current.limits.clone(),
+    })
+}
+
+fn read_settings(config: &Path, reader: &mut Reader) -> Result<Settings, Faults> {
+    let mut faults = Faults::default();
+    let Some(text) = faults.take("", reader.text(config)) else { return Err(faults) };
+    Settings::parse(&text, config.parent().unwrap_or(Path::new(".")))
+}
+
+fn load_trust(
+    settings: &Settings,
+    reader: &mut Reader,
+    faults: &mut Faults,
+    now: UnixTime,
+) -> Option<TrustDomains> {
+    let before = faults.0.len();
+    let mut domains = Vec::new();
+    for (place, files) in settings.trust.iter().enumerate() {
+        let key = format!("trust[{place}]");
+        let Some(settings) = read_trust(&key, files, reader, faults) else { continue };
+        match TrustDomain::new(settings, now) {
+            Ok(domain) => domains.push(domain),
+            Err(errors) => errors.into_iter().for_each(|error| faults.add(&key, error)),
+        }
+    }
+    if faults.0.len() > before {
+        return None;
+    }
+    match TrustDomains::new(domains) {
+        Ok(trust) => Some(trust),
+        Err(errors) => {
+            errors.into_iter().for_each(|error| faults.add("trust", error));
+            None
+        }
+    }
+}
+
+fn read_trust(
+    key: &str,
+    files: &TrustFiles,
+    reader: &mut Reader,
+    faults: &mut Faults,
+) -> Option<TrustSettings> {
+    let before = faults.0.len();
+    let mut certificates = |field: &str, paths: &[std::path::PathBuf]| -> Vec<CertificateDer<'static>> {
+        let mut all = Vec::new();
+        for (place, path) in paths.iter().enumerate() {
+            let read = reader.pem(path, pem::certificates);
+            all.extend(faults.take(format!("{key}.{field}[{place}]"), read).into_iter().flatten());
+        }
+        all
+    };
+    let anchors = certificates("anchors", &files.anchors);
+    let intermediates = certificates("intermediates", &files.intermediates);
+    let mut lists = Vec::new();
+    for (place, path) in files.crls.iter().enumerate() {
+        let read = reader.pem(path, pem::revocation_lists);
+        lists.extend(faults.take(format!("{key}.crls[{place}]"), read).into_iter().flatten());
+    }
+    if faults.0.len() > before {
+        return None;
+    }
+    Some(TrustSettings {
+        name: files.name.clone(),
+        anchors,
+        intermediates,
+        revocation: match files.danger_no_revocation {
+            true => RevocationSettings::DangerNone,
+            false => RevocationSettings::Enforced(lists),
+        },
+        mapping: files.mapping.clone(),
+    })
+}
+
+fn load_policy(settings: &Settings, reader: &mut Reader, faults: &mut Faults) -> Option<Policy> {
+    let text = faults.take("policy", reader.text(&settings.policy))?;
+    let under_policy = |fault: Fault| {
+        let key = if fault.key.is_empty() { "policy".into() } else { format!("policy: {}", fault.key) };
+        Fault { key, why: fault.why }
+    };
+    let grants = match parse_policy(&text) {
+        Ok(grants) => grants,
+        Err(found) => {
+            faults.0.extend(found.0.into_iter().map(under_policy));
+            return None;
+        }
+    };
+    match Policy::new(grants) {
+        Ok(policy) => Some(policy),
+        Err(errors) => {
+            for PolicyError { grant, field, item, fault, .. } in errors {
+                let item = item.map(|item| format!("[{item}]")).unwrap_or_default();
+                faults.add(format!("policy: grant[{grant}].{field}{item}"), fault);
+            }
+            None
+        }
+    }
+}
+
+/// A policy that names what no certificate can ever be mapped to has a typo in it.
+fn check_names(policy: &Policy, settings: &Settings, faults: &mut Faults) {
+    let mappings = || settings.trust.iter().map(|trust| &trust.mapping);
+    for service in policy.service_names().filter(|service| !mappings().any(|known| known.may_give(service))) {
+        faults.add("policy", Why::Unknown { what: "service", name: service.to_string() });
+    }
+    for role in policy.role_names().filter(|role| !mappings().any(|known| known.may_give_role(role))) {
+        faults.add("policy", Why::Unknown { what: "role", name: role.to_string() });
+    }
+}
+
+/// A list that goes back would bring a revoked certificate back to life.
+fn refuse_regressions(new: &TrustDomains, old: &TrustDomains, settings: &Settings, faults: &mut Faults) {
+    for (name, regression) in new.list_regressions(old) {
+        let place = settings.trust.iter().position(|trust| trust.name == name).unwrap_or_default();
+        let (before, now) = (regression.before.to_string(), regression.now.to_string());
+        faults.add(format!("trust[{place}].crls"), Why::CrlWentBack { before, now });
+    }
+}
+
+fn addresses_differ(before: &Settings, now: &Settings) -> bool {
+    let addresses = |settings: &Settings| -> Vec<_> {
+        settings.listeners.iter().map(|listener| (listener.address, listener.rules.clone())).collect()
+    };
+    addresses(before) != addresses(now)
+}
+
+/// The old value if the new one is equal, so that whoever holds it sees that nothing changed.
+fn kept_or_new<T: PartialEq>(old: Option<&Arc<T>>, new: T) -> Arc<T> {
+    match old {
+        Some(old) if **old == new => old.clone(),
+        _ => Arc::new(new),
+    }
+}

@@ -1,0 +1,64 @@
+//! The gateway's own certificate and key: they fit each other, are in date, and name what clients dial.
+
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use webpki::EndEntityCert;
+
+use super::read::Reader;
+use crate::config::{Faults, ListenerSettings, Why};
+use crate::generation::ListenerTls;
+use crate::identity::certificate::CertificateFacts;
+use crate::tls;
+use crate::trust::pem;
+use crate::trust::verifier::ClientVerifier;
+
+/// A listener's key pair as it was read.
+pub(super) struct Pair {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    not_after: u64,
+}
+
+pub(super) fn load(
+    at: &str,
+    listener: &ListenerSettings,
+    reader: &mut Reader,
+    faults: &mut Faults,
+    now: UnixTime,
+) -> Option<Pair> {
+    let chain = reader.pem(&listener.certificate, pem::certificates);
+    let chain = faults.take(format!("{at}.certificate"), chain);
+    let key = faults.take(format!("{at}.key"), reader.pem(&listener.key, pem::private_key));
+    let chain = chain?;
+    let leaf = chain.first()?;
+    let facts = faults.take(format!("{at}.certificate"), CertificateFacts::parse(leaf));
+    let not_after = facts.map(|facts| {
+        if now.as_secs() < facts.not_before() {
+            faults.add(format!("{at}.certificate"), Why::NotYetValid { not_before: facts.not_before() });
+        }
+        if now.as_secs() > facts.not_after() {
+            faults.add(format!("{at}.certificate"), Why::Expired { not_after: facts.not_after() });
+        }
+        facts.not_after()
+    });
+    for (place, name) in listener.names.iter().enumerate().filter(|(_, name)| !is_valid_for(leaf, name)) {
+        faults.add(format!("{at}.names[{place}]"), Why::NotForName { name: name.clone() });
+    }
+    Some(Pair { key: key?, not_after: not_after?, chain })
+}
+
+fn is_valid_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
+    let Ok(name) = ServerName::try_from(name) else { return false };
+    EndEntityCert::try_from(leaf).is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
+}
+
+/// The TLS configuration that this pair serves; fails if key and certificate do not fit.
+pub(super) fn server_side(
+    verifier: Arc<ClientVerifier>,
+    pair: Pair,
+    danger_tls12: bool,
+) -> Result<ListenerTls, rustls::Error> {
+    let certificate = tls::certified_key(pair.chain, pair.key)?;
+    ListenerTls::new(verifier, certificate, pair.not_after, danger_tls12)
+}

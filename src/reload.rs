@@ -1,0 +1,196 @@
+//! The reload transaction: notice a change, load everything, swap, and let every live session judge itself.
+//!
+//! Invariant: one attempt at a time. Whatever is wrong with the files, the generation before them stays whole, and the
+//! next good set is taken. One exception: a valid newer revocation list applies at once, whatever else is broken,
+//! because a typo in a policy must not hold up a revocation.
+
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{unix_ms, unix_now};
+use crate::config::{Faults, Settings};
+use crate::gateway::Gateway;
+use crate::load::{self, Before, Digest, Loaded, Outcome};
+use crate::{audit, expiry};
+use watch::Watcher;
+
+/// How the last attempt went, for readiness and for people.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// When the current generation was installed, Unix milliseconds.
+    pub since_unix_ms: u64,
+    /// What is wrong with the files as they are now; empty if they are those of the current generation.
+    pub faults: Vec<String>,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt {
+    /// The files are those of the current generation.
+    Unchanged,
+    /// A new generation stands.
+    Installed { generation: u64 },
+    /// The files were refused, but revocation lists among them were newer and stand in a new generation.
+    RevocationsOnly { generation: u64, faults: Vec<String> },
+    /// The files were refused; everything is as before.
+    Refused { faults: Vec<String> },
+}
+
+/// Asks the reloader for an attempt now.
+#[derive(Clone)]
+pub struct ReloadHandle {
+    requests: mpsc::Sender<oneshot::Sender<Attempt>>,
+    status: Arc<Mutex<Status>>,
+}
+
+impl ReloadHandle {
+    /// Tries the files now. `None` if the gateway is stopping.
+    pub async fn reload(&self) -> Option<Attempt> {
+        let (answer, attempt) = oneshot::channel();
+        self.requests.send(answer).await.ok()?;
+        attempt.await.ok()
+    }
+
+    pub fn status(&self) -> Status {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The one task that changes generations.
+pub struct Reloader {
+    gateway: Arc<Gateway>,
+    config: PathBuf,
+    settings: Settings,
+    digest: Digest,
+    watcher: Watcher,
+    requests: mpsc::Receiver<oneshot::Sender<Attempt>>,
+    status: Arc<Mutex<Status>>,
+    expiry: expiry::Warnings,
+}
+
+impl Reloader {
+    /// Starts to watch the files of the generation that `gateway` was made with.
+    pub fn new(
+        gateway: Arc<Gateway>,
+        config: PathBuf,
+        settings: Settings,
+        digest: Digest,
+    ) -> (Self, ReloadHandle) {
+        let (sender, requests) = mpsc::channel(8);
+        let status = Status { since_unix_ms: unix_ms(SystemTime::now()), faults: Vec::new() };
+        let status = Arc::new(Mutex::new(status));
+        let watcher = Watcher::new(&config, &settings);
+        let handle = ReloadHandle { requests: sender, status: status.clone() };
+        let expiry = expiry::Warnings::default();
+        (Self { gateway, config, settings, digest, watcher, requests, status, expiry }, handle)
+    }
+
+    /// Attempts a reload after every change until `stop` is cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut poll = interval(self.settings.reload.poll_interval);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some(answer) = self.requests.recv() => {
+                    let attempt = self.attempt().await;
+                    // Whoever asked may have gone.
+                    let _ = answer.send(attempt);
+                }
+                () = self.watcher.changed() => {
+                    self.watcher.settled().await;
+                    self.attempt().await;
+                }
+                _ = poll.tick() => {
+                    self.expiry.warn(&self.gateway.generation(), unix_now());
+                    // A set that was refused may become good by itself: a certificate whose time begins.
+                    if self.watcher.has_moved(&self.config, &self.settings) || self.was_refused() {
+                        self.attempt().await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self) -> Attempt {
+        // Watched first and read then: what changes in between is noticed.
+        self.watcher.watch(&self.config, &self.settings);
+        let started = Instant::now();
+        let (config, settings, digest) = (self.config.clone(), self.settings.clone(), self.digest);
+        let current = self.gateway.generation();
+        let loading = spawn_blocking(move || {
+            let before = Before { settings: &settings, generation: &current, digest };
+            load::load(&config, Some(&before), unix_now()).map_err(|faults| {
+                let newer = load::newer_revocation_lists(&settings, &current, unix_now());
+                (faults, newer)
+            })
+        });
+        let attempt = match loading.await {
+            Ok(Ok(Outcome::Unchanged)) => Attempt::Unchanged,
+            Ok(Ok(Outcome::Loaded(loaded))) => self.install(*loaded),
+            Ok(Err((faults, Some(newer)))) => {
+                let generation = newer.number;
+                self.gateway.install(Arc::new(newer));
+                audit::reloaded(generation, "revocation lists alone; the rest was refused");
+                Attempt::RevocationsOnly { generation, faults: texts(&faults) }
+            }
+            Ok(Err((faults, None))) => Attempt::Refused { faults: texts(&faults) },
+            Err(panicked) => Attempt::Refused { faults: vec![format!("loading failed: {panicked}")] },
+        };
+        self.report(&attempt, started);
+        attempt
+    }
+
+    fn install(&mut self, loaded: Loaded) -> Attempt {
+        let generation = loaded.generation.number;
+        self.gateway.install(Arc::new(loaded.generation));
+        self.settings = loaded.settings;
+        self.digest = loaded.digest;
+        audit::reloaded(generation, "everything");
+        Attempt::Installed { generation }
+    }
+
+    fn report(&self, attempt: &Attempt, started: Instant) {
+        let (outcome, faults) = match attempt {
+            Attempt::Unchanged => ("unchanged", &[][..]),
+            Attempt::Installed { .. } => ("installed", &[][..]),
+            Attempt::RevocationsOnly { faults, .. } => ("revocations_only", faults.as_slice()),
+            Attempt::Refused { faults } => ("refused", faults.as_slice()),
+        };
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(attempt, Attempt::Installed { .. } | Attempt::RevocationsOnly { .. }) {
+            status.since_unix_ms = unix_ms(SystemTime::now());
+        }
+        let is_news = status.faults != faults;
+        status.faults = faults.to_vec();
+        drop(status);
+        self.gateway.metrics.reloaded(outcome, started.elapsed(), !faults.is_empty());
+        // The same faults at every poll are told once.
+        if is_news && let Some(first) = faults.first() {
+            audit::reload_refused(self.gateway.generation_number(), faults.len(), first);
+            for fault in faults {
+                tracing::error!(fault, "the changed files are refused; the generation before them stays");
+            }
+        }
+        if let Attempt::Installed { generation } | Attempt::RevocationsOnly { generation, .. } = attempt {
+            tracing::info!(generation, seconds = started.elapsed().as_secs_f64(), "new generation installed");
+        }
+    }
+
+    fn was_refused(&self) -> bool {
+        !self.status.lock().unwrap_or_else(PoisonError::into_inner).faults.is_empty()
+    }
+}
+
+fn texts(faults: &Faults) -> Vec<String> {
+    faults.0.iter().map(ToString::to_string).collect()
+}
