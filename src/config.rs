@@ -97,9 +97,10 @@ impl Settings {
     /// Every file that a generation is made of.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let listeners = self.listeners.iter().flat_map(|listener| [&listener.certificate, &listener.key]);
-        let trust = self.trust.iter().flat_map(|trust| {
-            trust.anchors.iter().chain(&trust.intermediates).chain(&trust.crls)
-        });
+        let trust = self
+            .trust
+            .iter()
+            .flat_map(|trust| trust.anchors.iter().chain(&trust.intermediates).chain(&trust.crls));
         listeners.chain(trust).chain([&self.policy]).map(PathBuf::as_path)
     }
 }

@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 pub use accept::{AcceptError, Listener};
 pub use handshake::HandshakeError;
-pub use upgrade::{Denied, OriginRule, Problem, UpgradeRules};
+pub use upgrade::{Denied, Dialect, OriginRule, Problem, UpgradeRules};
 
 use crate::gateway::Gateway;
 use crate::limits::Admission;
@@ -68,7 +68,8 @@ async fn open(
     let verdict = identify::identify(&peer, &generation, admission, gateway);
     record.judged(&verdict);
 
-    let (stream, early, admitted) = match upgrade::answer(stream, verdict, listener, &generation.limits).await {
+    let (stream, early, admitted) = match upgrade::answer(stream, verdict, listener, &generation.limits).await
+    {
         Ok(upgraded) => upgraded,
         Err(refusal) => return record.refused(&refusal),
     };

@@ -40,7 +40,10 @@ impl Warnings {
             tracing::warn!(seconds, "the gateway's own certificate ends soon; issue a new one");
         }
         if let Some(seconds) = left(revocation_end(generation)).filter(|left| *left < WARN_AHEAD_SECONDS) {
-            tracing::warn!(seconds, "a revocation list goes stale soon, then its clients are refused; publish a new one");
+            tracing::warn!(
+                seconds,
+                "a revocation list goes stale soon, then its clients are refused; publish a new one"
+            );
         }
     }
 }

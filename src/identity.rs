@@ -3,6 +3,15 @@
 //! Invariant: an identity names exactly one service of exactly one trust domain, and nothing the peer says after the
 //! TLS handshake changes it.
 
+#[cfg(feature = "server")]
+pub mod certificate;
+#[cfg(feature = "server")]
+pub(crate) mod der;
+#[cfg(feature = "server")]
+pub mod mapping;
+#[cfg(feature = "server")]
+pub mod peer;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
@@ -92,4 +101,55 @@ fn check_name(text: &str) -> Result<(), NameError> {
         return Err(NameError::TooLong { bytes: text.len() });
     }
     Ok(())
+}
+
+/// Who a verified peer is: exactly one service of exactly one trust domain. Only
+/// [`TrustDomains::identify`](crate::trust::TrustDomains::identify) makes one.
+#[cfg(feature = "server")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceIdentity {
+    service: ServiceName,
+    trust: TrustName,
+    roles: Box<[Role]>,
+    rule: RuleName,
+}
+
+#[cfg(feature = "server")]
+impl ServiceIdentity {
+    fn new(peer: &peer::VerifiedPeer, mapped: mapping::Mapped) -> Self {
+        let (service, roles, rule) = mapped.into_parts();
+        Self { service, trust: peer.trust().clone(), roles: roles.into_iter().collect(), rule }
+    }
+
+    pub fn service(&self) -> &ServiceName {
+        &self.service
+    }
+
+    /// The trust domain that the certificate was verified in.
+    pub fn trust(&self) -> &TrustName {
+        &self.trust
+    }
+
+    /// Sorted, each once.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    /// The mapping rule that gave the name.
+    pub fn rule(&self) -> &RuleName {
+        &self.rule
+    }
+
+    /// An identity that no certificate stands behind, for the tests of what demands one.
+    #[cfg(test)]
+    pub fn for_test(service: &str, trust: &str, roles: &[&str]) -> Self {
+        let mut roles: Vec<_> = roles.iter().map(|role| Role::parse(role).expect("a role")).collect();
+        roles.sort();
+        Self {
+            service: ServiceName::parse(service).expect("a service name"),
+            trust: TrustName::parse(trust).expect("a trust name"),
+            roles: roles.into(),
+            rule: RuleName::parse("test").expect("a rule name"),
+        }
+    }
 }

@@ -17,9 +17,6 @@ pub mod identity;
 pub mod report;
 pub mod topic;
 
-#[cfg(feature = "client")]
-pub mod client;
-
 #[cfg(feature = "cli")]
 pub mod cli;
 

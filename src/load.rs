@@ -4,7 +4,7 @@
 mod gateway_pair;
 mod read;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
@@ -82,7 +82,10 @@ pub fn load(config: &Path, before: Option<&Before<'_>>, now: UnixTime) -> Result
         .zip(pairs)
         .enumerate()
         .filter_map(|(place, (listener, pair))| {
-            faults.take(format!("listener[{place}]"), server_side(verifier.clone(), pair, listener.danger_tls12))
+            faults.take(
+                format!("listener[{place}]"),
+                server_side(verifier.clone(), pair, listener.danger_tls12),
+            )
         })
         .collect();
     if !faults.is_empty() {
@@ -100,13 +103,18 @@ pub fn load(config: &Path, before: Option<&Before<'_>>, now: UnixTime) -> Result
 
 /// The current generation with newer revocation lists, from the files that `settings` names, whatever else is broken
 /// now. `None` if no valid list is newer.
-pub fn newer_revocation_lists(settings: &Settings, current: &Generation, now: UnixTime) -> Option<Generation> {
+pub fn newer_revocation_lists(
+    settings: &Settings,
+    current: &Generation,
+    now: UnixTime,
+) -> Option<Generation> {
     let mut reader = Reader::default();
     let offered: Vec<(TrustName, Vec<CertificateRevocationListDer<'static>>)> = settings
         .trust
         .iter()
         .map(|trust| {
-            let readable = |path| reader.read(path).ok().and_then(|bytes| pem::revocation_lists(&bytes).ok());
+            let readable =
+                |path: &PathBuf| reader.read(path).ok().and_then(|bytes| pem::revocation_lists(&bytes).ok());
             (trust.name.clone(), trust.crls.iter().filter_map(readable).flatten().collect())
         })
         .collect();
@@ -164,7 +172,7 @@ fn read_trust(
     faults: &mut Faults,
 ) -> Option<TrustSettings> {
     let before = faults.0.len();
-    let mut certificates = |field: &str, paths: &[std::path::PathBuf]| -> Vec<CertificateDer<'static>> {
+    let mut certificates = |field: &str, paths: &[PathBuf]| -> Vec<CertificateDer<'static>> {
         let mut all = Vec::new();
         for (place, path) in paths.iter().enumerate() {
             let read = reader.pem(path, pem::certificates);

@@ -89,18 +89,40 @@ impl Metrics {
         }
         let m = &metrics;
         registry.register("connections_accepted", "Sockets accepted", m.accepted.clone());
-        registry.register("connections_dropped", "Sockets dropped before TLS, for a limit", m.dropped.clone());
+        registry.register(
+            "connections_dropped",
+            "Sockets dropped before TLS, for a limit",
+            m.dropped.clone(),
+        );
         registry.register("connections_refused", "Connections that got no session", m.refused.clone());
         registry.register("sessions_closed", "Sessions ended, by reason", m.closed.clone());
-        registry.register_with_unit("handshake", "Socket to TLS session", Unit::Seconds, m.handshake_seconds.clone());
+        registry.register_with_unit(
+            "handshake",
+            "Socket to TLS session",
+            Unit::Seconds,
+            m.handshake_seconds.clone(),
+        );
         registry.register_with_unit("open", "Socket to 101", Unit::Seconds, m.open_seconds.clone());
         registry.register("sessions", "Live sessions", m.sessions.clone());
         registry.register("subscriptions", "Live subscriptions", m.subscriptions.clone());
         registry.register("generation", "Number of the current generation", m.generation.clone());
-        registry.register("certificate_end", "End of the gateway's first certificate to end, Unix seconds", m.certificate_end.clone());
-        registry.register("revocation_end", "When the first revocation list goes stale, Unix seconds", m.revocation_end.clone());
+        registry.register(
+            "certificate_end",
+            "End of the gateway's first certificate to end, Unix seconds",
+            m.certificate_end.clone(),
+        );
+        registry.register(
+            "revocation_end",
+            "When the first revocation list goes stale, Unix seconds",
+            m.revocation_end.clone(),
+        );
         registry.register("reloads", "Attempts to reload, by outcome", m.reloads.clone());
-        registry.register_with_unit("reload", "Duration of an attempt", Unit::Seconds, m.reload_seconds.clone());
+        registry.register_with_unit(
+            "reload",
+            "Duration of an attempt",
+            Unit::Seconds,
+            m.reload_seconds.clone(),
+        );
         registry.register("files_broken", "1 while the files are refused", m.files_broken.clone());
         registry.register("operations_denied", "Operations that the policy denied", m.denied.clone());
         registry.register("commands", "Operations of ended sessions", m.commands.clone());

@@ -132,7 +132,9 @@ fn raise_descriptor_limit(max_sessions: usize) {
     let needed = u64::try_from(max_sessions).unwrap_or(u64::MAX).saturating_add(OWN_DESCRIPTORS);
     match rlimit::increase_nofile_limit(needed) {
         Ok(limit) if limit < needed => tracing::warn!(
-            limit, needed, "too few file descriptors for `limits.max_sessions`; raise the hard limit or lower the key"
+            limit,
+            needed,
+            "too few file descriptors for `limits.max_sessions`; raise the hard limit or lower the key"
         ),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the limit of file descriptors cannot be read"),

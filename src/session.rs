@@ -31,9 +31,10 @@ pub use registry::{Registration, Registry};
 
 use crate::clock::{unix_now, until_unix};
 use crate::gateway::{Gateway, Phase};
-use crate::identity::{ServiceIdentity, VerifiedPeer};
+use crate::identity::ServiceIdentity;
+use crate::identity::peer::VerifiedPeer;
 use crate::limits::{Limits, ServicePlace, ServiceRate};
-use crate::policy::ReplyRights;
+use crate::policy::{GroupScope, ReplyRights};
 use crate::protocol::{self, Event, Sid};
 use crate::routing::Subscription;
 use crate::verdict::{self, Standing};
@@ -98,7 +99,7 @@ impl Session {
             requests: Requests::default(),
             requester: None,
             faults: Faults::default(),
-            challenge: protocol::Challenge::from(random()),
+            challenge: protocol::Challenge::new(random()),
             told_to_leave: false,
             scratch: Vec::new(),
             counts: Counts::default(),
@@ -121,7 +122,11 @@ impl Session {
     }
 
     /// Speaks until the session ends, says goodbye, and tells why it ended and what it counted.
-    pub async fn run<S: AsyncRead + AsyncWrite>(mut self, stream: S, early: BytesMut) -> (CloseReason, Counts) {
+    pub async fn run<S: AsyncRead + AsyncWrite>(
+        mut self,
+        stream: S,
+        early: BytesMut,
+    ) -> (CloseReason, Counts) {
         let (mut reader, mut writer) = wire::split(stream, early, &self.limits);
         let reason = match self.converse(&mut reader, &mut writer).await {
             Ok(never) => match never {},
@@ -209,7 +214,8 @@ impl Session {
             return Ok(());
         }
         let generation = self.gateway.generation();
-        let standing = verdict::judge_again(&generation, &self.peer, &self.standing, unix_now())?;
+        let standing = verdict::judge_again(&generation, &mut self.peer, &self.standing, unix_now())?;
+        self.credential_end = Instant::now() + until_unix(self.peer.deadline(), SystemTime::now());
         let rights_changed = !Arc::ptr_eq(&standing.grants, &self.standing.grants);
         self.standing = standing;
         if !Arc::ptr_eq(&self.limits, &generation.limits) {
@@ -228,7 +234,7 @@ impl Session {
         let grants = self.standing.grants.clone();
         self.subscriptions.retain(|sid, subscription| {
             let held = subscription.permit();
-            match grants.subscribe(held.pattern(), held.group_name()) {
+            match grants.subscribe(held.pattern(), held.group().map(GroupScope::name)) {
                 Ok(permit) => {
                     if permit != *held {
                         self.gateway.router.repermit(subscription, permit);
@@ -241,7 +247,7 @@ impl Session {
                     writer.event(&Event::SubscriptionRevoked {
                         sid: sid.clone(),
                         topic: subscription.pattern().clone(),
-                        reason: protocol::RevokedBecause::Policy,
+                        reason: protocol::RevokedBecause::PolicyChanged,
                     });
                     false
                 }
@@ -294,15 +300,17 @@ impl Session {
         let Delivery { subscription, message, answer_within } = delivery;
         subscription.count_written();
         // It may have been queued before the subscription ended or was narrowed.
-        let is_live = self.subscriptions.get(subscription.sid()).is_some_and(|live| Arc::ptr_eq(live, subscription));
+        let is_live =
+            self.subscriptions.get(subscription.sid()).is_some_and(|live| Arc::ptr_eq(live, subscription));
         if !is_live {
             return;
         }
         if !subscription.filters(message.topic()) {
-            if let (Some(reply), Some(within)) = (message.reply(), answer_within)
-                && let Some((uses, within)) = self.standing.grants.answers(*within)
-            {
-                self.rights.grant(reply.clone(), (now + within).into_std(), uses);
+            if let (Some(reply), Some(within)) = (message.reply(), answer_within) {
+                let (now, until) = (now.into_std(), (now + *within).into_std());
+                if let Ok(right) = self.standing.grants.response_right(now, until) {
+                    self.rights.grant(reply.clone(), right.until, right.uses, now);
+                }
             }
             writer.message(subscription.sid(), message);
             self.counts.deliveries += 1;
@@ -352,7 +360,7 @@ impl Session {
                 max_header_bytes: protocol::MAX_HEADER_BYTES,
             },
             gateway: self.gateway.name.clone(),
-            challenge: self.challenge.clone(),
+            challenge: self.challenge,
         }
     }
 }

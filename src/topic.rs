@@ -281,7 +281,7 @@ fn is_forbidden(character: char) -> bool {
 }
 
 /// General category Cf of Unicode 17.
-fn is_format_character(character: char) -> bool {
+pub(crate) fn is_format_character(character: char) -> bool {
     matches!(u32::from(character),
         0x00AD | 0x0600..=0x0605 | 0x061C | 0x06DD | 0x070F | 0x0890..=0x0891 | 0x08E2 | 0x180E
         | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x2064 | 0x2066..=0x206F | 0xFEFF

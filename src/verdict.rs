@@ -6,10 +6,11 @@ use std::sync::Arc;
 use rustls::pki_types::UnixTime;
 
 use crate::generation::Generation;
-use crate::identity::{MappingError, ServiceIdentity, VerifiedPeer};
+use crate::identity::peer::VerifiedPeer;
+use crate::identity::{ServiceIdentity, ServiceName};
 use crate::policy::{Denial, Grants, Policy};
 use crate::session::CloseReason;
-use crate::trust::VerifyError;
+use crate::trust::{IdentifyError, Recheck, VerifyError};
 
 /// As what a peer was let in, and by which generation.
 #[derive(Clone)]
@@ -25,9 +26,9 @@ pub struct Standing {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("the certificate maps to no service")]
-    Identity(#[from] MappingError),
+    Identity(#[from] IdentifyError),
     #[error("the service {service} may not connect")]
-    Connect { service: crate::identity::ServiceName, denial: Denial },
+    Connect { service: ServiceName, denial: Denial },
 }
 
 /// Maps a verified peer to its service and asks the policy whether that may connect.
@@ -41,16 +42,20 @@ pub fn judge(generation: &Generation, peer: &VerifiedPeer) -> Result<Standing, R
 /// mapping, its rights against the policy. Keeps the grants as they are where nothing they rest on changed.
 pub fn judge_again(
     generation: &Generation,
-    peer: &VerifiedPeer,
+    peer: &mut VerifiedPeer,
     before: &Standing,
     now: UnixTime,
 ) -> Result<Standing, CloseReason> {
-    generation.trust.recheck(peer, now).map_err(|error| reason_of(&error))?;
+    match generation.trust.recheck(peer, now).map_err(|error| reason_of(&error))? {
+        Recheck::Same => {}
+        Recheck::Reverified(by_another_path) => *peer = *by_another_path,
+    }
     let identity = generation.trust.identify(peer).map_err(|_| CloseReason::IdentityChanged)?;
     if identity.service() != before.identity.service() || identity.trust() != before.identity.trust() {
         return Err(CloseReason::IdentityChanged);
     }
-    let unchanged = Arc::ptr_eq(&generation.policy, &before.policy) && identity.roles() == before.identity.roles();
+    let unchanged =
+        Arc::ptr_eq(&generation.policy, &before.policy) && identity.roles() == before.identity.roles();
     let grants = if unchanged {
         before.grants.clone()
     } else {

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{
-    Faults, GatewaySettings, ListenerSettings, LogFormat, LogSettings, ReloadSettings, Settings, TrustFiles, Why,
-    file, limits,
+    Faults, GatewaySettings, ListenerSettings, LogFormat, LogSettings, ReloadSettings, Settings, TrustFiles,
+    Why, file, limits,
 };
 use crate::connection::{Dialect, OriginRule, UpgradeRules};
 use crate::identity::certificate::Field;
@@ -102,9 +102,9 @@ pub(super) fn blocks<T: DeserializeOwned>(
 }
 
 fn shape<T: DeserializeOwned>(key: &str, value: Value, faults: &mut Faults) -> Option<T> {
-    let parsed = value.try_into().map_err(|error: toml::de::Error| {
-        Why::Shape(error.to_string().trim_end().replace('\n', " "))
-    });
+    let parsed = value
+        .try_into()
+        .map_err(|error: toml::de::Error| Why::Shape(error.to_string().trim_end().replace('\n', " ")));
     faults.take(key, parsed)
 }
 
@@ -226,9 +226,10 @@ fn check_rule(key: &str, rule: &file::Rule, faults: &mut Faults) -> Option<Rule>
         .and_then(|service| faults.take(format!("{key}.service"), ServiceName::parse(service)));
     let roles = list(&format!("{key}.roles"), &rule.roles, faults, Role::parse);
     let role_values = list(&format!("{key}.role_values"), &rule.role_values, faults, Role::parse);
-    let roles_from = rule.roles_from.as_ref().and_then(|field| {
-        faults.take(format!("{key}.roles_from"), Field::parse(field).ok_or(Why::Field))
-    });
+    let roles_from = rule
+        .roles_from
+        .as_ref()
+        .and_then(|field| faults.take(format!("{key}.roles_from"), Field::parse(field).ok_or(Why::Field)));
     if faults.0.len() > before {
         return None;
     }

@@ -27,8 +27,9 @@ pub(super) fn grants(text: &str) -> Result<Vec<Grant>, Faults> {
 
 fn grant(key: &str, file: file::Grant, faults: &mut Faults) -> Option<Grant> {
     let name = faults.take(format!("{key}.name"), RuleName::parse(&file.name));
-    let mut patterns =
-        |field: &str, items: &[String]| list(&format!("{key}.{field}"), items, faults, PatternTemplate::parse);
+    let mut patterns = |field: &str, items: &[String]| {
+        list(&format!("{key}.{field}"), items, faults, PatternTemplate::parse)
+    };
     let publish = patterns("publish", &file.publish);
     let subscribe = patterns("subscribe", &file.subscribe);
     let deny_publish = patterns("deny_publish", &file.deny_publish);

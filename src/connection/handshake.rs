@@ -12,8 +12,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::generation::ListenerTls;
-use crate::identity::VerifiedPeer;
-use crate::trust::{VerifyError, capture};
+use crate::identity::peer::VerifiedPeer;
+use crate::trust::VerifyError;
+use crate::trust::verifier::{CaptureError, capture};
 
 /// How long a refused peer has to read the alert before the socket is closed under it.
 const LINGER: Duration = Duration::from_millis(500);
@@ -39,24 +40,23 @@ pub async fn accept(
     tls: &ListenerTls,
 ) -> Result<(TlsStream<TcpStream>, VerifiedPeer), HandshakeError> {
     let accepting = TlsAcceptor::from(Arc::clone(&tls.config)).accept(socket).into_fallible();
-    let (accepted, verdict) = capture(accepting).await;
-    let stream = match accepted {
-        Ok(stream) => stream,
-        Err((error, socket)) => {
+    let (stream, peer) = match capture(accepting).await {
+        Ok(verified) => verified,
+        Err(CaptureError::Unverified) => return Err(HandshakeError::Unverified),
+        Err(CaptureError::Refused { verdict, error: (_, socket) }) => {
             linger(socket).await;
-            return Err(match verdict {
-                Some(Err(refused)) => HandshakeError::Certificate(Box::new(refused)),
-                _ => HandshakeError::Tls(error),
-            });
+            return Err(HandshakeError::Certificate(Box::new(verdict)));
+        }
+        Err(CaptureError::Failed((error, socket))) => {
+            linger(socket).await;
+            return Err(HandshakeError::Tls(error));
         }
     };
+    // Resuming is off in every configuration; should that ever fail, nobody comes in by it.
     if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
         return Err(HandshakeError::Resumed);
     }
-    match verdict {
-        Some(Ok(peer)) => Ok((stream, peer)),
-        _ => Err(HandshakeError::Unverified),
-    }
+    Ok((stream, peer))
 }
 
 /// Closes the sending half and reads a little on. A socket that is closed with unread bytes is reset, and the reset

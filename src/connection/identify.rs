@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::gateway::{Gateway, Phase};
 use crate::generation::Generation;
-use crate::identity::VerifiedPeer;
+use crate::identity::peer::VerifiedPeer;
 use crate::limits::{Admission, Refused, ServicePlace};
 use crate::verdict::{self, Refusal, Standing};
 

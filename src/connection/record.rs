@@ -9,7 +9,8 @@ use super::handshake::HandshakeError;
 use super::identify::{Admitted, Turned};
 use super::upgrade::{Denied, Problem};
 use crate::gateway::Gateway;
-use crate::identity::{ServiceIdentity, VerifiedPeer};
+use crate::identity::ServiceIdentity;
+use crate::identity::peer::VerifiedPeer;
 use crate::report::chain;
 use crate::session::{CloseReason, Counts, Session};
 
@@ -57,7 +58,7 @@ impl Record {
 
     pub(super) fn verified(&mut self, peer: &VerifiedPeer) {
         self.gateway.metrics.handshake(self.since.elapsed());
-        self.fingerprint = Some(peer.fingerprint().to_string());
+        self.fingerprint = Some(peer.facts().fingerprint().to_string());
     }
 
     pub(super) fn judged(&mut self, verdict: &Result<Admitted, Turned>) {
@@ -95,7 +96,13 @@ impl Drop for Record {
                     "session ended"
                 );
                 if reason.is_verdict() {
-                    crate::audit::ended(session, service, fingerprint, *reason, self.gateway.generation_number());
+                    crate::audit::ended(
+                        session,
+                        service,
+                        fingerprint,
+                        *reason,
+                        self.gateway.generation_number(),
+                    );
                 }
             }
             End::Refused(kind, why) => {

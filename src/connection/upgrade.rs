@@ -93,7 +93,8 @@ fn decide(
     rules: &UpgradeRules,
 ) -> Result<(Admitted, Accepted), Denied> {
     let admitted = verdict?;
-    let accepted = examine::examine(request.method(), request.uri(), request.version(), request.headers(), rules)?;
+    let accepted =
+        examine::examine(request.method(), request.uri(), request.version(), request.headers(), rules)?;
     Ok((admitted, accepted))
 }
 

@@ -159,7 +159,12 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits { max_opening: 2, max_connections_per_address: 2, max_sessions_per_service: 1, ..Limits::default() }
+        Limits {
+            max_opening: 2,
+            max_connections_per_address: 2,
+            max_sessions_per_service: 1,
+            ..Limits::default()
+        }
     }
 
     fn address(last: u8) -> IpAddr {
@@ -191,7 +196,8 @@ mod tests {
     fn polite_refusals_are_bounded() {
         let admissions = Arc::new(Admissions::default());
         let none = Limits { max_opening: 0, ..limits() };
-        let polite: Vec<_> = (0..MAX_POLITE_REFUSALS).map(|_| admissions.admit(address(1), &none).unwrap()).collect();
+        let polite: Vec<_> =
+            (0..MAX_POLITE_REFUSALS).map(|_| admissions.admit(address(1), &none).unwrap()).collect();
         assert_eq!(admissions.admit(address(1), &none).err(), Some(Refused::Opening));
         drop(polite);
         assert!(admissions.admit(address(1), &none).is_ok());
@@ -201,7 +207,8 @@ mod tests {
     fn a_service_has_only_its_places() {
         let admissions = Arc::new(Admissions::default());
         let connection = admissions.admit(address(1), &limits()).unwrap();
-        let (billing, checkout) = (ServiceName::parse("billing").unwrap(), ServiceName::parse("checkout").unwrap());
+        let (billing, checkout) =
+            (ServiceName::parse("billing").unwrap(), ServiceName::parse("checkout").unwrap());
         let place = connection.take_service(&billing, &limits()).unwrap();
         assert_eq!(connection.take_service(&billing, &limits()).err(), Some(Refused::Service));
         assert!(connection.take_service(&checkout, &limits()).is_ok());

@@ -62,7 +62,8 @@ mod tests {
     fn sessions_of_one_service_share_one_bucket_and_others_do_not() {
         let rates = ServiceRates::default();
         let limits = Limits { messages_per_second: Some(2), ..Limits::default() };
-        let (billing, checkout) = (ServiceName::parse("billing").unwrap(), ServiceName::parse("checkout").unwrap());
+        let (billing, checkout) =
+            (ServiceName::parse("billing").unwrap(), ServiceName::parse("checkout").unwrap());
         let (first, second) = (rates.rate(&billing, &limits), rates.rate(&billing, &limits));
         assert_eq!((first.take(), second.take()), (Ok(()), Ok(())));
         assert!(first.take().is_err_and(|wait| wait <= Duration::from_secs(1)));

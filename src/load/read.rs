@@ -31,7 +31,9 @@ impl Reader {
     pub(super) fn read(&mut self, path: &Path) -> Result<Vec<u8>, Why> {
         let failed = |source| Why::Read { path: PathBuf::from(path), source };
         let mut bytes = Vec::new();
-        File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
+        File::open(path)
+            .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+            .map_err(failed)?;
         if bytes.len() as u64 > MOST_BYTES {
             return Err(Why::TooLarge { path: path.into(), most: MOST_BYTES });
         }

@@ -52,8 +52,7 @@ impl Watcher {
         if let Err(error) = &system {
             tracing::warn!(%error, "the system does not notify of file changes; polling alone");
         }
-        let mut watcher =
-            Self { changed, system: system.ok(), watched: BTreeSet::new(), seen: Vec::new() };
+        let mut watcher = Self { changed, system: system.ok(), watched: BTreeSet::new(), seen: Vec::new() };
         watcher.watch(config, settings);
         watcher
     }

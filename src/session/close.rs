@@ -101,7 +101,9 @@ impl CloseReason {
     pub fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Draining | Self::Stopping | Self::SlowConsumer => Some(Duration::from_secs(1)),
-            Self::RateLimited | Self::LimitExceeded | Self::RevocationUnknown => Some(Duration::from_secs(10)),
+            Self::RateLimited | Self::LimitExceeded | Self::RevocationUnknown => {
+                Some(Duration::from_secs(10))
+            }
             Self::ClientClosed
             | Self::PeerGone
             | Self::KeepaliveLost

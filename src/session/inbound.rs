@@ -8,22 +8,18 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::fault::{Fault, Operation};
 use super::wire::{Reader, Writer};
 use super::{CloseReason, Session, random};
-use crate::policy::GroupName;
+use crate::policy::{GroupName, Rule};
 use crate::protocol::json::{self, DecodeLimits};
 use crate::protocol::{self, Command, Event, Headers, Message, OkResult, OpId, Payload, Sid};
 use crate::routing::{Parcel, requester_topic};
 use crate::topic::{Pattern, Topic};
-use crate::websocket::Incoming;
-
-/// Payloads up to this size are copied out of the read buffer, so that a queued message pins no more than itself.
-const COPIED_PAYLOAD: usize = 4 * 1024;
+use crate::websocket::{Incoming, Utf8Bytes};
 
 impl Session {
     /// Executes what the peer sent, as long as there is room for the answers.
@@ -55,14 +51,14 @@ impl Session {
     /// One message of the peer: decode, execute, answer.
     fn receive<S: AsyncRead + AsyncWrite>(
         &mut self,
-        frame: &Bytes,
+        frame: &Utf8Bytes,
         writer: &mut Writer<S>,
         now: Instant,
     ) -> Result<(), CloseReason> {
         let command = match json::decode(frame, &DecodeLimits { max_payload: self.limits.max_payload }) {
             Ok(command) => command,
             Err(error) => {
-                writer.event(&error.into_event());
+                writer.event(&Event::Error(Box::new(error.into_event())));
                 return self.faults.count(&self.limits);
             }
         };
@@ -106,7 +102,13 @@ impl Session {
         }
     }
 
-    fn subscribe(&mut self, sid: Sid, topic: &str, group: Option<&str>, echo: bool) -> Result<Outcome, Fault> {
+    fn subscribe(
+        &mut self,
+        sid: Sid,
+        topic: &str,
+        group: Option<&str>,
+        echo: bool,
+    ) -> Result<Outcome, Fault> {
         if self.subscriptions.contains_key(&sid) {
             return Err(Fault::SidInUse);
         }
@@ -154,7 +156,8 @@ impl Session {
             return self.respond(topic, payload, headers, now);
         }
         let reply = reply.map(|reply| self.reply_topic(&reply)).transpose()?;
-        let answer_within = reply.as_ref().filter(|reply| reply.is_inbox()).map(|_| self.limits.request_timeout);
+        let answer_within =
+            reply.as_ref().filter(|reply| reply.is_inbox()).map(|_| self.limits.request_timeout);
         self.send(topic, payload, headers, reply, answer_within)?;
         Ok(Outcome::DONE)
     }
@@ -234,7 +237,6 @@ impl Session {
         reply: Option<Topic>,
         answer_within: Option<Duration>,
     ) -> Parcel {
-        let payload = if payload.len() <= COPIED_PAYLOAD { payload.detached() } else { payload };
         let from = self.standing.identity.service().clone();
         let message = Arc::new(Message::new(topic, from, payload, headers, reply));
         Parcel { message, sender: self.id, answer_within }
@@ -243,8 +245,9 @@ impl Session {
     fn reply_topic(&self, reply: &str) -> Result<Topic, Fault> {
         let reply = Topic::parse(reply)?;
         let service = self.standing.identity.service();
-        let owns =
-            reply.inbox_token().is_some_and(|token| self.gateway.router.inboxes().is_owned_by(token, service));
+        let owns = reply
+            .inbox_token()
+            .is_some_and(|token| self.gateway.router.inboxes().is_owned_by(token, service));
         self.standing.grants.reply_topic(&reply, owns)?;
         Ok(reply)
     }
@@ -264,10 +267,12 @@ impl Session {
     fn who_am_i(&self) -> protocol::WhoAmI {
         protocol::WhoAmI {
             standing: self.describe(),
-            fingerprint: self.peer.fingerprint().into(),
-            expires: self.peer.not_after().saturating_mul(1000),
-            publish: self.standing.grants.publish_patterns(),
-            subscribe: self.standing.grants.subscribe_patterns(),
+            fingerprint: self.peer.facts().fingerprint().to_string().into(),
+            expires: self.peer.facts().not_after().saturating_mul(1000),
+            grants: protocol::Grants {
+                publish: patterns(self.standing.grants.publish_rules()),
+                subscribe: patterns(self.standing.grants.subscribe_rules()),
+            },
         }
     }
 
@@ -291,6 +296,10 @@ enum Outcome {
 
 impl Outcome {
     const DONE: Self = Self::Done(OkResult::Empty);
+}
+
+fn patterns(rules: &[Rule]) -> Vec<Pattern> {
+    rules.iter().map(|rule| rule.pattern.clone()).collect()
 }
 
 fn is_inbox(topic: &str) -> bool {

@@ -45,7 +45,8 @@ impl Keepalive {
     }
 
     pub(super) fn next_deadline(&self, limits: &Limits) -> Instant {
-        let wait = if self.asked { limits.idle_timeout } else { limits.ping_interval.min(limits.idle_timeout) };
+        let wait =
+            if self.asked { limits.idle_timeout } else { limits.ping_interval.min(limits.idle_timeout) };
         self.heard + wait
     }
 }
@@ -64,14 +65,17 @@ mod tests {
         let asked = start + limits.ping_interval;
         assert!(keepalive.wants_ping(asked, &limits) && !keepalive.wants_ping(asked, &limits));
         assert_eq!(keepalive.next_deadline(&limits), start + limits.idle_timeout);
-        assert!(!keepalive.is_lost(asked, &limits) && keepalive.is_lost(start + limits.idle_timeout, &limits));
+        assert!(
+            !keepalive.is_lost(asked, &limits) && keepalive.is_lost(start + limits.idle_timeout, &limits)
+        );
         keepalive.heard(asked);
         assert!(!keepalive.is_lost(start + limits.idle_timeout, &limits));
     }
 
     #[test]
     fn control_frames_are_counted_by_the_second() {
-        let (limits, start) = (Limits { max_control_frames_per_second: 2, ..Limits::default() }, Instant::now());
+        let (limits, start) =
+            (Limits { max_control_frames_per_second: 2, ..Limits::default() }, Instant::now());
         let mut keepalive = Keepalive::new(start);
         assert!(!keepalive.is_flooded(start, &limits) && !keepalive.is_flooded(start, &limits));
         assert!(keepalive.is_flooded(start, &limits));

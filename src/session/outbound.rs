@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     fn event() -> Outgoing {
-        Outgoing::Event(Box::new(Event::Draining { deadline: 0, alternatives: Vec::new() }))
+        Outgoing::Event(Box::new(Event::Draining { deadline: 0, alternatives: Arc::from([]) }))
     }
 
     #[test]

@@ -54,7 +54,14 @@ pub(super) fn split<S: AsyncRead + AsyncWrite>(
 ) -> (Reader<S>, Writer<S>) {
     let (read, write) = tokio::io::split(stream);
     let decoder = Decoder::new(frame_limits(limits));
-    let reader = Reader { half: read, fresh: !early.is_empty(), buffer: early, decoder, at_end: false, chunk: READ_CHUNK };
+    let reader = Reader {
+        half: read,
+        fresh: !early.is_empty(),
+        buffer: early,
+        decoder,
+        at_end: false,
+        chunk: READ_CHUNK,
+    };
     let writer = Writer {
         half: write,
         buffer: Vec::new(),

@@ -77,6 +77,11 @@ impl Decoder {
         Ok(None)
     }
 
+    /// Holds what comes from now on against other limits.
+    pub fn set_limits(&mut self, limits: FrameLimits) {
+        self.limits = limits;
+    }
+
     /// Whether a message has begun whose end has not come yet.
     pub fn is_mid_message(&self) -> bool {
         self.partial.is_some()

@@ -91,8 +91,7 @@ fn method_path_and_query_have_their_answers() {
 
 #[test]
 fn http_1_0_is_refused() {
-    let answer =
-        examine(&Method::GET, &Uri::from_static("/"), Version::HTTP_10, &HeaderMap::new(), &rules());
+    let answer = examine(&Method::GET, &Uri::from_static("/"), Version::HTTP_10, &HeaderMap::new(), &rules());
     assert_eq!(answer, Err(Fault::HttpVersion));
 }
 
@@ -119,9 +118,13 @@ fn an_allowed_origin_is_compared_as_a_whole() {
     let origin = |values: &[&'static str]| check("GET", "/", &with("origin", values), &rules).err();
     assert_eq!(origin(&[]), None);
     assert_eq!(origin(&["https://ops.internal"]), None);
-    for other in
-        ["https://OPS.internal", "https://ops.internal:443", "https://ops.internal.evil", "http://ops.internal", "null"]
-    {
+    for other in [
+        "https://OPS.internal",
+        "https://ops.internal:443",
+        "https://ops.internal.evil",
+        "http://ops.internal",
+        "null",
+    ] {
         assert_eq!(origin(&[other]), Some(Fault::Origin), "{other}");
     }
     assert_eq!(origin(&["https://ops.internal", "https://ops.internal"]), Some(Fault::Origin));

@@ -1,0 +1,1 @@
+//! The shipped examples, and every fault at its key.

@@ -1,0 +1,180 @@
+//! A peer whose certificate was verified, and the path it was verified by.
+
+use std::fmt;
+
+use rustls::pki_types::CertificateDer;
+use webpki::{Cert, VerifiedPath};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{CRLDistributionPoint, DistributionPointName, GeneralName, ParsedExtension};
+use x509_parser::oid_registry::OID_X509_EXT_CRL_DISTRIBUTION_POINTS;
+use x509_parser::prelude::FromDer;
+
+use super::TrustName;
+use super::certificate::{AnchorSetId, CertificateError, CertificateFacts, IssuerId, Serial, unix_seconds};
+use super::der::{self, tag};
+
+/// A peer whose certificate chains to an anchor of a trust domain. Only a path that `webpki` verified makes one; what
+/// the peer presented beyond that path is not in it.
+///
+/// Whether the peer *holds* the key is for the TLS handshake to say, see
+/// [`capture`](crate::trust::verifier::capture).
+pub struct VerifiedPeer {
+    trust: TrustName,
+    anchors: AnchorSetId,
+    facts: CertificateFacts,
+    deadline: u64,
+    links: Box<[PathLink]>,
+    chain: Box<[CertificateDer<'static>]>,
+}
+
+impl VerifiedPeer {
+    /// Keeps what a verified path says. `anchors` are those the verdict rests on, `anchor_end` is the last second of
+    /// the path's own anchor.
+    pub(crate) fn new(
+        path: &VerifiedPath<'_>,
+        trust: TrustName,
+        anchors: AnchorSetId,
+        anchor_end: u64,
+    ) -> Result<Self, CertificateError> {
+        let facts = CertificateFacts::parse(&path.end_entity().der())?;
+        let mut deadline = anchor_end.min(facts.not_after());
+        let mut chain = vec![path.end_entity().der().into_owned()];
+        for intermediate in path.intermediate_certificates() {
+            deadline = deadline.min(not_after(&intermediate.der())?);
+            chain.push(intermediate.der().into_owned());
+        }
+        Ok(Self { trust, anchors, facts, deadline, links: links(path)?, chain: chain.into() })
+    }
+
+    /// The trust domain whose anchors the certificate chains to.
+    pub fn trust(&self) -> &TrustName {
+        &self.trust
+    }
+
+    /// What the peer's own certificate says.
+    pub fn facts(&self) -> &CertificateFacts {
+        &self.facts
+    }
+
+    /// Last second, in Unix seconds, in which every certificate of the path and the anchor are still in date.
+    pub fn deadline(&self) -> u64 {
+        self.deadline
+    }
+
+    /// Every certificate of the path, the peer's own first, the one that the anchor issued last.
+    pub fn links(&self) -> &[PathLink] {
+        &self.links
+    }
+
+    /// The same certificates in DER.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// The anchors that the verdict rests on.
+    pub(crate) fn anchors(&self) -> AnchorSetId {
+        self.anchors
+    }
+}
+
+impl fmt::Debug for VerifiedPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedPeer")
+            .field("trust", &self.trust)
+            .field("fingerprint", &self.facts.fingerprint())
+            .field("deadline", &self.deadline)
+            .field("links", &self.links)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One certificate of a verified path, by what a revocation list would call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathLink {
+    issuer: IssuerId,
+    serial: Serial,
+    /// `None` if the certificate names no distribution point at all.
+    distribution_points: Option<Box<[Box<str>]>>,
+}
+
+impl PathLink {
+    /// Who issued the certificate: the next one up in the path, or the anchor.
+    pub fn issuer(&self) -> IssuerId {
+        self.issuer
+    }
+
+    pub fn serial(&self) -> Serial {
+        self.serial
+    }
+
+    /// The URIs at which the certificate says its revocation list is found, if it says anything.
+    pub(crate) fn distribution_points(&self) -> Option<&[Box<str>]> {
+        self.distribution_points.as_deref()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(issuer: IssuerId, serial: Serial, points: Option<&[&str]>) -> Self {
+        let distribution_points = points.map(|uris| uris.iter().map(|uri| (*uri).into()).collect());
+        Self { issuer, serial, distribution_points }
+    }
+}
+
+/// The links of a path, the peer's own certificate first.
+pub(crate) fn links(path: &VerifiedPath<'_>) -> Result<Box<[PathLink]>, CertificateError> {
+    let mut issuer = IssuerId::of_anchor(path.anchor());
+    let mut links = Vec::new();
+    for certificate in path.intermediate_certificates().rev() {
+        links.push(link(certificate, issuer)?);
+        issuer = issuer_id(certificate)?;
+    }
+    links.push(link(path.end_entity(), issuer)?);
+    links.reverse();
+    Ok(links.into())
+}
+
+fn link(certificate: &Cert<'_>, issuer: IssuerId) -> Result<PathLink, CertificateError> {
+    let serial = Serial::from_be_bytes(certificate.serial()).ok_or(CertificateError::Serial)?;
+    Ok(PathLink { issuer, serial, distribution_points: distribution_points(&certificate.der())? })
+}
+
+fn issuer_id(certificate: &Cert<'_>) -> Result<IssuerId, CertificateError> {
+    let public_key = certificate.subject_public_key_info();
+    let public_key = der::sole(&public_key, tag::SEQUENCE).map_err(|_| CertificateError::Unreadable)?;
+    Ok(IssuerId::of_parts(certificate.subject(), public_key))
+}
+
+fn not_after(certificate: &CertificateDer<'_>) -> Result<u64, CertificateError> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::Unreadable)?;
+    unix_seconds(parsed.validity().not_after)
+}
+
+/// The URIs of the certificate's CRL distribution points (RFC 5280, 4.2.1.13). A point that is malformed, or stands
+/// for an indirect or partial list, names nothing, and so no list covers the certificate by it.
+fn distribution_points(certificate: &[u8]) -> Result<Option<Box<[Box<str>]>>, CertificateError> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::Unreadable)?;
+    let extension = parsed
+        .get_extension_unique(&OID_X509_EXT_CRL_DISTRIBUTION_POINTS)
+        .map_err(|_| CertificateError::DuplicateExtension)?;
+    Ok(extension.map(|extension| match extension.parsed_extension() {
+        ParsedExtension::CRLDistributionPoints(points) => points.iter().flat_map(uris).collect(),
+        _ => Box::default(),
+    }))
+}
+
+fn uris(point: &CRLDistributionPoint<'_>) -> Vec<Box<str>> {
+    match point {
+        CRLDistributionPoint {
+            distribution_point: Some(DistributionPointName::FullName(names)),
+            reasons: None,
+            crl_issuer: None,
+        } => names.iter().filter_map(uri).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn uri(name: &GeneralName<'_>) -> Option<Box<str>> {
+    match name {
+        GeneralName::URI(uri) => Some((*uri).into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,182 @@
+//! Whom the gateway trusts: one [`TrustDomain`] for each `[[trust]]` block, and all of them as [`TrustDomains`].
+//!
+//! Invariant: a [`VerifiedPeer`] comes from exactly one domain, by a path on which no certificate was revoked or of
+//! unknown state when it was judged, and [`TrustDomains::recheck`] comes to the same verdict as a new handshake would.
+
+pub(crate) mod anchors;
+pub mod crl;
+mod domain;
+mod error;
+pub mod pem;
+mod signed;
+pub mod verifier;
+
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+
+use crate::identity::certificate::AnchorSetId;
+use crate::identity::mapping::{ServiceClaim, claims_overlap};
+use crate::identity::peer::VerifiedPeer;
+use crate::identity::{ServiceIdentity, TrustName};
+
+pub use anchors::{AuthorityError, AuthorityKind};
+pub use domain::{RevocationSettings, TrustDomain, TrustSettings};
+pub use error::{IdentifyError, TrustError, TrustSetError, VerifyError};
+
+/// Most certificates a peer may present, its own included.
+pub const MAX_CHAIN_CERTIFICATES: usize = 10;
+/// Most bytes of certificates a peer may present.
+pub const MAX_CHAIN_BYTES: usize = 64 * 1024;
+
+/// All trust domains of one generation. No service name belongs to two of them.
+#[derive(Debug, Clone)]
+pub struct TrustDomains {
+    domains: Box<[TrustDomain]>,
+    anchors: AnchorSetId,
+}
+
+/// What has become of a live peer whose verdict still holds.
+#[derive(Debug)]
+pub enum Recheck {
+    /// The anchors are the same, and so is the path.
+    Same,
+    /// The anchors changed and the chain was verified anew: path, links and deadline may be others, and whoever keeps
+    /// an index over them must take these.
+    Reverified(Box<VerifiedPeer>),
+}
+
+impl TrustDomains {
+    /// Joins the domains, refusing two of one name and two that claim one service. All faults are reported.
+    pub fn new(domains: Vec<TrustDomain>) -> Result<Self, Vec<TrustSetError>> {
+        let mut faults = Vec::new();
+        if domains.is_empty() {
+            faults.push(TrustSetError::Empty);
+        }
+        let mut rest = domains.as_slice();
+        while let Some((domain, others)) = rest.split_first() {
+            faults.extend(others.iter().flat_map(|other| conflicts(domain, other)));
+            rest = others;
+        }
+        if faults.is_empty() { Ok(Self::join(domains)) } else { Err(faults) }
+    }
+
+    fn join(domains: Vec<TrustDomain>) -> Self {
+        let mut parts: Vec<_> = domains.iter().map(TrustDomain::anchor_summary).collect();
+        parts.sort_unstable();
+        Self { anchors: AnchorSetId::of(&parts.concat()), domains: domains.into() }
+    }
+
+    pub fn domains(&self) -> &[TrustDomain] {
+        &self.domains
+    }
+
+    pub fn domain(&self, name: &TrustName) -> Option<&TrustDomain> {
+        self.domains.iter().find(|domain| domain.name() == name)
+    }
+
+    /// Verifies a chain in every domain. `leaf` is the peer's own certificate, `intermediates` is what else it
+    /// presented, in any order.
+    pub fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<VerifiedPeer, VerifyError> {
+        check_size(leaf, intermediates)?;
+        let mut verified: Option<VerifiedPeer> = None;
+        let mut refusal: Option<VerifyError> = None;
+        for domain in &self.domains {
+            match (domain.verify(leaf, intermediates, self.anchors, now), &verified) {
+                (Ok(peer), None) => verified = Some(peer),
+                (Ok(peer), Some(first)) => {
+                    let (first, second) = (first.trust().clone(), peer.trust().clone());
+                    return Err(VerifyError::AmbiguousTrust { first, second });
+                }
+                (Err(error), _) => refusal = Some(error.more_telling(refusal)),
+            }
+        }
+        verified.ok_or_else(|| refusal.unwrap_or(VerifyError::UnknownIssuer))
+    }
+
+    /// Judges a live peer again, after a reload or as time goes on. While the anchors stay the same this is a few
+    /// look-ups; otherwise the chain is verified again as a new one would be.
+    pub fn recheck(&self, peer: &VerifiedPeer, now: UnixTime) -> Result<Recheck, VerifyError> {
+        let domain = self.domain(peer.trust()).ok_or(VerifyError::TrustRemoved)?;
+        if peer.anchors() == self.anchors {
+            let deadline = peer.deadline();
+            if now.as_secs() > deadline {
+                return Err(VerifyError::Expired { now, not_after: deadline });
+            }
+            domain.check_links(peer.links(), now)?;
+            return Ok(Recheck::Same);
+        }
+        let (leaf, intermediates) = peer.chain().split_first().ok_or(VerifyError::UnknownIssuer)?;
+        let again = self.verify(leaf, intermediates, now)?;
+        if again.trust() != peer.trust() {
+            return Err(VerifyError::TrustRemoved);
+        }
+        Ok(Recheck::Reverified(Box::new(again)))
+    }
+
+    /// Who a verified peer is, by the rules of the domain it was verified in.
+    pub fn identify(&self, peer: &VerifiedPeer) -> Result<ServiceIdentity, IdentifyError> {
+        let domain = self.domain(peer.trust()).ok_or(IdentifyError::TrustRemoved)?;
+        domain.mapping().identify(peer).map_err(IdentifyError::Mapping)
+    }
+
+    /// These domains with every revocation list replaced for which a valid, fresh one with a higher number is among
+    /// `offered`, for when the rest of a reload is broken. `None` if nothing is newer.
+    pub fn with_newer_lists(
+        &self,
+        offered: &[(TrustName, Vec<CertificateRevocationListDer<'static>>)],
+        now: UnixTime,
+    ) -> Option<Self> {
+        let mut is_newer = false;
+        let mut domains = self.domains.to_vec();
+        for (name, lists) in offered {
+            let Some(domain) = domains.iter_mut().find(|domain| domain.name() == name) else { continue };
+            if let Some(newer) = domain.with_newer_lists(lists, now) {
+                *domain = newer;
+                is_newer = true;
+            }
+        }
+        is_newer.then(|| Self { domains: domains.into(), anchors: self.anchors })
+    }
+
+    /// Where the revocation lists go back behind those of `before`.
+    pub fn list_regressions(&self, before: &Self) -> Vec<(TrustName, crl::CrlRegression)> {
+        let mut found = Vec::new();
+        for domain in &self.domains {
+            let old = before.domain(domain.name()).and_then(TrustDomain::revocation_lists);
+            if let (Some(new), Some(old)) = (domain.revocation_lists(), old) {
+                found.extend(new.regressions(old).into_iter().map(|each| (domain.name().clone(), each)));
+            }
+        }
+        found
+    }
+}
+
+fn conflicts(ours: &TrustDomain, theirs: &TrustDomain) -> Vec<TrustSetError> {
+    let mut found = Vec::new();
+    if ours.name() == theirs.name() {
+        found.push(TrustSetError::DuplicateName { name: ours.name().clone() });
+    }
+    if let Some((our, their)) = claims_overlap(ours.mapping().claims(), theirs.mapping().claims()) {
+        let claim = |domain: &TrustDomain, claim: &ServiceClaim| (domain.name().clone(), claim.clone());
+        found.push(TrustSetError::ClaimsOverlap { first: claim(ours, our), second: claim(theirs, their) });
+    }
+    found
+}
+
+fn check_size(leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Result<(), VerifyError> {
+    let certificates = intermediates.len().saturating_add(1);
+    let bytes = intermediates.iter().map(|each| each.len()).fold(leaf.len(), usize::saturating_add);
+    if certificates > MAX_CHAIN_CERTIFICATES || bytes > MAX_CHAIN_BYTES {
+        return Err(VerifyError::ChainTooLong { certificates, bytes });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod test_pki;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! The certificate authorities of a trust domain: its anchors, and the intermediates that complete a chain.
+
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+use super::TrustError;
+use super::signed::{SignatureCheck, Signed};
+use crate::identity::certificate::{Fingerprint, IssuerId, unix_seconds};
+use crate::identity::der::{self, tag};
+
+/// A configured CA certificate.
+#[derive(Debug, Clone)]
+pub(crate) struct Authority {
+    der: CertificateDer<'static>,
+    /// Name and key as webpki compares them, without header.
+    anchor: TrustAnchor<'static>,
+    public_key: SubjectPublicKeyInfoDer<'static>,
+    id: IssuerId,
+    name: String,
+    issuer: Box<[u8]>,
+    not_before: u64,
+    not_after: u64,
+    may_sign_lists: bool,
+}
+
+impl Authority {
+    /// Reads a certificate and refuses one that is no CA's.
+    pub(crate) fn parse(der: &CertificateDer<'_>) -> Result<Self, AuthorityError> {
+        let anchor = webpki::anchor_from_trusted_cert(der).map_err(AuthorityError::Malformed)?.to_owned();
+        let (_, parsed) = X509Certificate::from_der(der).map_err(|_| AuthorityError::Unreadable)?;
+        let name = parsed.subject().to_string();
+        let constraints = parsed.basic_constraints().map_err(|_| AuthorityError::Unreadable)?;
+        let usage = parsed.key_usage().map_err(|_| AuthorityError::Unreadable)?;
+        let is_ca = constraints.is_some_and(|constraints| constraints.value.ca);
+        // Where there is no key usage, none is ruled out (RFC 5280, 4.2.1.3).
+        let may_sign_certificates = usage.as_ref().is_none_or(|usage| usage.value.key_cert_sign());
+        if !(is_ca && may_sign_certificates) {
+            return Err(AuthorityError::NotCa { name });
+        }
+        let date = |time| unix_seconds(time).map_err(|_| AuthorityError::Unreadable);
+        Ok(Self {
+            id: IssuerId::of_anchor(&anchor),
+            public_key: SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec()),
+            issuer: parsed.issuer().as_raw().into(),
+            not_before: date(parsed.validity().not_before)?,
+            not_after: date(parsed.validity().not_after)?,
+            der: der.clone().into_owned(),
+            anchor,
+            name,
+            may_sign_lists: usage.as_ref().is_none_or(|usage| usage.value.crl_sign()),
+        })
+    }
+
+    pub(crate) fn id(&self) -> IssuerId {
+        self.id
+    }
+
+    /// The subject for a person to read. It comes from a certificate: show it escaped.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The content of the subject, as a revocation list of this CA has it for its issuer.
+    pub(crate) fn subject(&self) -> &[u8] {
+        &self.anchor.subject
+    }
+
+    /// Whether the key usage, if there is one, includes cRLSign.
+    pub(crate) fn may_sign_lists(&self) -> bool {
+        self.may_sign_lists
+    }
+
+    /// Whether this CA's key made the signature.
+    pub(super) fn check(&self, signed: &Signed<'_>) -> SignatureCheck {
+        signed.check(&self.public_key)
+    }
+
+    fn issued(&self, other: &Self) -> bool {
+        let is_named = der::sole(&other.issuer, tag::SEQUENCE).is_ok_and(|issuer| issuer == self.subject());
+        is_named && Signed::parse(&other.der).is_ok_and(|signed| self.check(&signed) == SignatureCheck::Valid)
+    }
+}
+
+/// Why a certificate cannot stand for a CA. The operator's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityError {
+    #[error("the certificate is malformed")]
+    Malformed(#[source] webpki::Error),
+    #[error("the certificate cannot be read")]
+    Unreadable,
+    #[error("{name:?} is no CA certificate that may sign certificates")]
+    NotCa { name: String },
+}
+
+/// Which list of the configuration a certificate stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorityKind {
+    Anchor,
+    Intermediate,
+}
+
+impl std::fmt::Display for AuthorityKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Anchor => "anchor",
+            Self::Intermediate => "intermediate",
+        })
+    }
+}
+
+/// All CAs of one trust domain, in date and whole when they were loaded.
+#[derive(Debug, Clone)]
+pub(crate) struct Authorities {
+    /// Anchors first.
+    all: Vec<Authority>,
+    anchors: Vec<TrustAnchor<'static>>,
+    intermediates: Vec<CertificateDer<'static>>,
+}
+
+impl Authorities {
+    /// Reads and checks every certificate, adding what is wrong to `faults`.
+    pub(crate) fn load(
+        anchors: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        faults: &mut Vec<TrustError>,
+    ) -> Self {
+        if anchors.is_empty() {
+            faults.push(TrustError::NoAnchor);
+        }
+        let anchors = parse_all(AuthorityKind::Anchor, anchors, faults);
+        let intermediates = parse_all(AuthorityKind::Intermediate, intermediates, faults);
+        check_anchored(&anchors, &intermediates, faults);
+        let loaded = Self {
+            anchors: anchors.iter().map(|authority| authority.anchor.clone()).collect(),
+            intermediates: intermediates.iter().map(|authority| authority.der.clone()).collect(),
+            all: [anchors, intermediates].concat(),
+        };
+        loaded.check_dates(now, faults);
+        loaded.check_unique(faults);
+        loaded
+    }
+
+    /// Anchors and intermediates.
+    pub(crate) fn all(&self) -> &[Authority] {
+        &self.all
+    }
+
+    pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.anchors
+    }
+
+    pub(crate) fn intermediates(&self) -> &[CertificateDer<'static>] {
+        &self.intermediates
+    }
+
+    /// The certificate of this name and key; the longest-lived if a CA renewed it and both are configured.
+    pub(crate) fn find(&self, id: IssuerId) -> Option<&Authority> {
+        self.all.iter().filter(|authority| authority.id == id).max_by_key(|authority| authority.not_after)
+    }
+
+    /// Last second of the anchor with this name and key, in Unix seconds.
+    pub(crate) fn anchor_end(&self, anchor: &TrustAnchor<'_>) -> Option<u64> {
+        let id = IssuerId::of_anchor(anchor);
+        let anchors = self.all.iter().take(self.anchors.len());
+        anchors.filter(|authority| authority.id == id).map(|authority| authority.not_after).max()
+    }
+
+    /// The fingerprints of the anchors, sorted.
+    pub(crate) fn anchor_fingerprints(&self) -> Vec<Fingerprint> {
+        let anchors = self.all.iter().take(self.anchors.len());
+        let mut fingerprints: Vec<_> = anchors.map(|authority| Fingerprint::of(&authority.der)).collect();
+        fingerprints.sort_unstable();
+        fingerprints
+    }
+
+    fn check_dates(&self, now: UnixTime, faults: &mut Vec<TrustError>) {
+        let now = now.as_secs();
+        for authority in &self.all {
+            let name = authority.name.clone();
+            if now < authority.not_before {
+                faults.push(TrustError::NotYetValid { name, not_before: authority.not_before });
+            } else if now > authority.not_after {
+                faults.push(TrustError::Expired { name, not_after: authority.not_after });
+            }
+        }
+    }
+
+    fn check_unique(&self, faults: &mut Vec<TrustError>) {
+        let mut rest = self.all.as_slice();
+        while let Some((authority, others)) = rest.split_first() {
+            if others.iter().any(|other| other.der == authority.der) {
+                faults.push(TrustError::Duplicate { name: authority.name.clone() });
+            }
+            rest = others;
+        }
+    }
+}
+
+fn parse_all(
+    kind: AuthorityKind,
+    certificates: &[CertificateDer<'_>],
+    faults: &mut Vec<TrustError>,
+) -> Vec<Authority> {
+    let mut authorities = Vec::new();
+    for (position, certificate) in (1..).zip(certificates) {
+        match Authority::parse(certificate) {
+            Ok(authority) => authorities.push(authority),
+            Err(source) => faults.push(TrustError::Authority { kind, position, source }),
+        }
+    }
+    authorities
+}
+
+/// Every intermediate must be signed by an anchor, or by another intermediate that is.
+fn check_anchored(anchors: &[Authority], intermediates: &[Authority], faults: &mut Vec<TrustError>) {
+    let mut anchored: Vec<&Authority> = anchors.iter().collect();
+    let mut loose: Vec<&Authority> = intermediates.iter().collect();
+    loop {
+        let (found, rest): (Vec<_>, Vec<_>) =
+            loose.iter().partition(|each| anchored.iter().any(|issuer| issuer.issued(each)));
+        loose = rest;
+        if found.is_empty() {
+            break;
+        }
+        anchored.extend(found);
+    }
+    faults.extend(loose.iter().map(|each| TrustError::NotAnchored { name: each.name.clone() }));
+}

@@ -1,0 +1,182 @@
+//! What has been revoked, by issuer and serial number.
+//!
+//! Signatures are verified when a list is loaded, once. `webpki` would verify them again at every handshake, and take
+//! the first list that bears the issuer's name; here a list belongs to the CA whose name *and* key it bears.
+//!
+//! A list may speak for part of an issuer's certificates, by distribution point. Such lists add up: what any list
+//! revokes is revoked, whatever its scope and age. That a certificate is *good* takes a list that speaks for it: a
+//! complete one, or one of a distribution point that the certificate names. A certificate that names none is judged
+//! by all lists of its issuer together. Every list that speaks for a certificate must be fresh.
+
+mod list;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
+
+use super::anchors::Authority;
+use crate::identity::certificate::{CrlNumber, IssuerId};
+use crate::identity::peer::PathLink;
+
+use list::{RevocationList, Scope};
+
+pub use list::{CrlError, MAX_CLOCK_SKEW_SECS};
+
+/// The revocation lists of one trust domain. Copies share the lists.
+#[derive(Debug, Clone, Default)]
+pub struct RevocationLists {
+    by_issuer: HashMap<IssuerId, Vec<Arc<RevocationList>>>,
+}
+
+/// The state of one certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevocationStatus {
+    Good,
+    Revoked,
+    /// No list speaks for the certificate.
+    Unknown,
+    /// A list that speaks for the certificate should have been replaced.
+    Stale {
+        /// When the next list was due, in Unix seconds.
+        since: u64,
+    },
+}
+
+/// A list that is older than one which was valid before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CrlRegression {
+    pub issuer: IssuerId,
+    pub before: CrlNumber,
+    pub now: CrlNumber,
+}
+
+impl RevocationLists {
+    /// Reads every list. Of several with the same issuer and scope the newest number counts. Faults come with the
+    /// list's position, counted from one.
+    pub(crate) fn load(
+        lists: &[CertificateRevocationListDer<'_>],
+        authorities: &[Authority],
+        now: UnixTime,
+    ) -> Result<Self, Vec<(usize, CrlError)>> {
+        let mut loaded = Self::default();
+        let mut faults = Vec::new();
+        for (position, bytes) in (1..).zip(lists) {
+            match RevocationList::load(bytes, authorities, now) {
+                Ok((issuer, list)) => loaded.add(issuer, list),
+                Err(error) => faults.push((position, error)),
+            }
+        }
+        if faults.is_empty() { Ok(loaded) } else { Err(faults) }
+    }
+
+    /// This set with every list replaced for which `lists` has a valid, fresh one of the same issuer and scope with a
+    /// higher number. Whatever is wrong with the others does not matter. `None` if nothing is newer.
+    pub(crate) fn merge_newer(
+        &self,
+        lists: &[CertificateRevocationListDer<'_>],
+        authorities: &[Authority],
+        now: UnixTime,
+    ) -> Option<Self> {
+        let newer: Vec<_> = lists
+            .iter()
+            .filter_map(|bytes| RevocationList::load(bytes, authorities, now).ok())
+            .filter(|(issuer, list)| list.is_fresh(now) && self.holds_older(*issuer, list))
+            .collect();
+        if newer.is_empty() {
+            return None;
+        }
+        let mut merged = self.clone();
+        newer.into_iter().for_each(|(issuer, list)| merged.add(issuer, list));
+        Some(merged)
+    }
+
+    /// The state of one certificate of a verified path.
+    pub fn status(&self, link: &PathLink, now: UnixTime) -> RevocationStatus {
+        let lists = self.of(link.issuer());
+        if lists.iter().any(|list| list.revokes(link.serial())) {
+            return RevocationStatus::Revoked;
+        }
+        let speaking = lists.iter().filter(|list| list.scope.covers(link));
+        match speaking.map(|list| list.next_update).min() {
+            None => RevocationStatus::Unknown,
+            Some(since) if now.as_secs() >= since => RevocationStatus::Stale { since },
+            Some(_) => RevocationStatus::Good,
+        }
+    }
+
+    /// When the first of an issuer's lists goes stale, in Unix seconds; `None` if it has no list.
+    pub fn next_update(&self, issuer: IssuerId) -> Option<u64> {
+        self.of(issuer).iter().map(|list| list.next_update).min()
+    }
+
+    /// When the first list of all goes stale, in Unix seconds.
+    pub fn earliest_next_update(&self) -> Option<u64> {
+        self.by_issuer.values().flatten().map(|list| list.next_update).min()
+    }
+
+    /// The number of every list.
+    pub fn numbers(&self) -> impl Iterator<Item = (IssuerId, CrlNumber)> {
+        self.by_issuer.iter().flat_map(|(issuer, lists)| lists.iter().map(|list| (*issuer, list.number)))
+    }
+
+    /// How many entries all lists have together.
+    pub fn entries(&self) -> usize {
+        self.by_issuer.values().flatten().map(|list| list.len()).sum()
+    }
+
+    /// Where this set goes back behind `before`: a list of the same issuer and scope with a lower number.
+    pub fn regressions(&self, before: &Self) -> Vec<CrlRegression> {
+        let mut found = Vec::new();
+        for (issuer, lists) in &self.by_issuer {
+            for list in lists {
+                let older = before.of(*issuer).iter().find(|old| old.scope == list.scope);
+                if let Some(old) = older.filter(|old| old.number > list.number) {
+                    found.push(CrlRegression { issuer: *issuer, before: old.number, now: list.number });
+                }
+            }
+        }
+        found
+    }
+
+    fn of(&self, issuer: IssuerId) -> &[Arc<RevocationList>] {
+        self.by_issuer.get(&issuer).map_or(&[], Vec::as_slice)
+    }
+
+    fn holds_older(&self, issuer: IssuerId, list: &RevocationList) -> bool {
+        self.of(issuer).iter().any(|held| held.scope == list.scope && held.number < list.number)
+    }
+
+    /// Adds a list, unless a newer one of the same scope is there; replaces an older one.
+    fn add(&mut self, issuer: IssuerId, list: RevocationList) {
+        let lists = self.by_issuer.entry(issuer).or_default();
+        match lists.iter_mut().find(|held| held.scope == list.scope) {
+            None => lists.push(Arc::new(list)),
+            Some(held) if list.age_key() > held.age_key() => *held = Arc::new(list),
+            Some(_) => {}
+        }
+    }
+}
+
+impl RevocationList {
+    /// What makes one list newer than another: the number, then the date.
+    fn age_key(&self) -> (CrlNumber, u64) {
+        (self.number, self.this_update)
+    }
+
+    fn is_fresh(&self, now: UnixTime) -> bool {
+        now.as_secs() < self.next_update
+    }
+}
+
+impl Scope {
+    fn covers(&self, link: &PathLink) -> bool {
+        match (self, link.distribution_points()) {
+            (Self::Complete, _) | (_, None) => true,
+            (Self::DistributionPoints(ours), Some(named)) => named.iter().any(|uri| ours.contains(uri)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
