@@ -24,7 +24,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut session: Session) {
     loop {
         let since = Instant::now();
         session = match live(&shared, session, &mut retiring).await {
-            Next::Moved(session) => session,
+            Next::Moved(session) => *session,
             Next::Over(ended) => {
                 // A session that lasted shows that the way is good; one that died at once must not be hammered.
                 if since.elapsed() >= shared.options.backoff_max {
@@ -43,7 +43,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut session: Session) {
 
 enum Next {
     /// To a gateway that is not draining.
-    Moved(Session),
+    Moved(Box<Session>),
     Over(Ended),
 }
 
@@ -62,7 +62,7 @@ async fn live(shared: &Arc<Shared>, session: Session, retiring: &mut JoinSet<End
             let next = Session::open(shared.clone(), greeted);
             signals.leave.cancel();
             retiring.spawn(running);
-            Next::Moved(next)
+            Next::Moved(Box::new(next))
         }
     }
 }

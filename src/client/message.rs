@@ -35,6 +35,14 @@ impl Body {
         }
     }
 
+    /// The payload as bytes of one's own; shared where it travelled as bytes.
+    fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Bytes(bytes) => bytes.clone(),
+            Self::Empty | Self::Json(_) => Bytes::copy_from_slice(self.as_bytes()),
+        }
+    }
+
     /// Parses the payload as JSON, however it travelled. An empty payload is no JSON.
     pub fn to_json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(self.as_bytes())
@@ -226,7 +234,7 @@ impl Message {
 
     /// The payload as bytes; of JSON its text.
     pub fn bytes(&self) -> Bytes {
-        Bytes::copy_from_slice(self.body.as_bytes())
+        self.body.to_bytes()
     }
 
     /// What the message weighs in a bounded buffer.
@@ -258,6 +266,6 @@ impl Reply {
 
     /// The payload as bytes; of JSON its text.
     pub fn bytes(&self) -> Bytes {
-        Bytes::copy_from_slice(self.body.as_bytes())
+        self.body.to_bytes()
     }
 }
