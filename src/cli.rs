@@ -1,6 +1,7 @@
 //! The command line: what a person or a script types, and what it gets back.
 
 mod check;
+pub mod client_commands;
 pub mod exit;
 mod explain;
 mod logs;
@@ -10,14 +11,13 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use exit::Exit;
+use crate::report::chain;
+use client_commands::{Failure, PublishArgs, RequestArgs, SubscribeArgs, WhoAmIArgs};
+use exit::{EXIT_HELP, Exit};
 
 /// A mutual-TLS messaging gateway.
-///
-/// Exit codes: 0 done; 1 refused, denied or failed; 2 wrong arguments; 3 cannot connect or listen; 4 timed out;
-/// 5 the configuration is invalid.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, about, after_help = EXIT_HELP)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -31,6 +31,15 @@ enum Command {
     Check(Config),
     /// Tell whom a certificate is mapped to, or who may talk to whom.
     Explain(explain::Arguments),
+    /// Publish messages.
+    Pub(PublishArgs),
+    /// Subscribe, and print one line of JSON for each message.
+    Sub(SubscribeArgs),
+    /// Send a request and print its answer.
+    Request(RequestArgs),
+    /// Ask the gateway who it takes this service for.
+    #[command(name = "whoami")]
+    WhoAmI(WhoAmIArgs),
 }
 
 /// Where the configuration is.
@@ -47,5 +56,26 @@ pub fn run(arguments: Arguments) -> Exit {
         Command::Serve(Config { config }) => serve::run(&config),
         Command::Check(Config { config }) => check::run(&config),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Pub(arguments) => as_client(arguments.run()),
+        Command::Sub(arguments) => as_client(arguments.run()),
+        Command::Request(arguments) => as_client(arguments.run()),
+        Command::WhoAmI(arguments) => as_client(arguments.run()),
+    }
+}
+
+fn as_client(verb: impl Future<Output = Result<(), Failure>>) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("the runtime cannot be started: {error}");
+            return Exit::Refused;
+        }
+    };
+    match runtime.block_on(verb) {
+        Ok(()) => Exit::Success,
+        Err(failure) => {
+            eprintln!("{}", chain(&failure));
+            failure.exit()
+        }
     }
 }

@@ -17,9 +17,9 @@ pub(super) fn run(config: &Path) -> Exit {
                 settings.trust.len(),
                 settings.policy.display(),
             );
-            Exit::Done
+            Exit::Success
         }
-        Ok(Outcome::Unchanged) => Exit::Done,
+        Ok(Outcome::Unchanged) => Exit::Success,
         Err(faults) => {
             eprintln!("{faults}");
             eprintln!("{}: {} fault(s)", config.display(), faults.0.len());

@@ -49,7 +49,7 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let loaded = match load::load(&arguments.config, None, unix_now()) {
         Ok(Outcome::Loaded(loaded)) => loaded,
-        Ok(Outcome::Unchanged) => return Exit::Done,
+        Ok(Outcome::Unchanged) => return Exit::Success,
         Err(faults) => {
             eprintln!("{faults}");
             return Exit::Config;
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     if arguments.matrix {
         print!("{}", matrix(&loaded.generation.policy, &everybody(&loaded)));
-        return Exit::Done;
+        return Exit::Success;
     }
     match &arguments.certificate {
         Some(path) => explain_certificate(&loaded, path),
@@ -145,7 +145,7 @@ fn explain_service(loaded: &Loaded, arguments: &Arguments) -> Exit {
     match verdict {
         Ok(Ok(rule)) => {
             println!("permitted by {rule}");
-            Exit::Done
+            Exit::Success
         }
         Ok(Err(denial)) => {
             println!("denied: {denial}");
@@ -204,7 +204,7 @@ fn print_grants(grants: &Grants) -> Exit {
     for (group, rule) in grants.shared_groups() {
         println!("group     {group} (shared) by {rule}");
     }
-    Exit::Done
+    Exit::Success
 }
 
 fn joined(roles: &[Role]) -> String {

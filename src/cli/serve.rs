@@ -64,7 +64,7 @@ async fn serve(config: &Path) -> Exit {
     }
     notify(&[sd_notify::NotifyState::Stopping]);
     server.stop().await;
-    Exit::Done
+    Exit::Success
 }
 
 fn on(kind: SignalKind) -> std::io::Result<Signal> {
@@ -81,7 +81,7 @@ fn refused(error: &StartError) -> Exit {
         }
         StartError::Accept(_) | StartError::Address(_) | StartError::Admin(_) => {
             tracing::error!(error = chain(error), "the gateway cannot start");
-            Exit::Unreachable
+            Exit::NoConnection
         }
     }
 }
