@@ -15,8 +15,7 @@ pub(super) struct Outbox {
     wake: Arc<Notify>,
 }
 
-/// An encoded operation on its way.
-#[derive(Debug)]
+/// An encoded operation on its way. Without `Debug`, because the text holds the payload.
 pub(super) struct Item {
     pub(super) text: String,
     /// Set when the operation opens this subscription.

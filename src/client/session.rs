@@ -6,15 +6,14 @@
 mod reader;
 mod writer;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::protocol::Message as Frame;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::{Greeted, Socket};
@@ -90,21 +89,38 @@ impl Session {
         let woken = outbox.woken();
         let prover = Prover { shared: &shared, outbox, session: &standing.session, epoch, proved: leaf };
 
-        let ending = tokio::select! {
-            biased;
-            ending = reader::read(&shared, epoch, &mut stream, &signals) => ending,
-            ending = writer::write(&shared, epoch, &mut sink, renewals, &mut queue, &woken, &signals) => ending,
-            never = prover.run(signals.demand.subscribe()) => match never {},
+        let ending = {
+            let mut reading = pin!(reader::read(&shared, epoch, &mut stream, &signals));
+            // In no fixed order: a flood of messages must not keep the writer from its turn.
+            tokio::select! {
+                ending = &mut reading => ending,
+                ending = writer::write(&shared, epoch, &mut sink, renewals, &mut queue, &woken, &signals) => {
+                    last_words(ending, reading).await
+                }
+                never = prover.run(signals.demand.subscribe()) => match never {},
+            }
         };
 
-        let unsent = queue.len();
         queue.close();
+        let unsent = queue.len();
         settle(&shared, epoch);
         if let Ending::Closed(_) = &ending {
-            answer_close(sink, stream).await;
+            // The codec has the answering close frame ready; sending it is a courtesy with a bound.
+            let _ = timeout(CLOSE_GRACE, sink.flush()).await;
         }
         let ending = if signals.leave.is_cancelled() { Ending::Asked } else { ending };
         Ended { ending, unsent }
+    }
+}
+
+/// A write fails as soon as the gateway has closed, but why it closed stands in what is still to be read.
+async fn last_words(ending: Ending, reading: impl Future<Output = Ending>) -> Ending {
+    if !matches!(ending, Ending::WebSocket { .. } | Ending::Lost) {
+        return ending;
+    }
+    match timeout(CLOSE_GRACE, reading).await {
+        Ok(closed @ Ending::Closed(_)) => closed,
+        _ => ending,
     }
 }
 
@@ -114,13 +130,4 @@ fn settle(shared: &Shared, epoch: Epoch) {
         shared.standing.send_replace(None);
     }
     ledger.close(epoch);
-}
-
-/// The codec has the answering close frame ready; sending it is a courtesy with a bound.
-async fn answer_close(mut sink: SplitSink<Socket, Frame>, mut stream: SplitStream<Socket>) {
-    let _ = timeout(CLOSE_GRACE, async {
-        let _ = sink.flush().await;
-        while let Some(Ok(_)) = stream.next().await {}
-    })
-    .await;
 }

@@ -2,6 +2,8 @@
 //!
 //! Unknown fields and unknown operations from the gateway are passed over; what is known must be well-formed.
 
+mod rejection;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use super::message::{Body, Headers, Message, Reply};
 use crate::identity::{NameError, Role, ServiceName};
 use crate::topic::{Topic, TopicError};
 
+pub use rejection::{ErrorCode, Rejection};
+
 /// The subprotocol offered, and the only one accepted.
 pub(super) const SUBPROTOCOL: &str = "portcullis.json.v1";
 
@@ -23,8 +27,8 @@ pub(super) const SUBPROTOCOL: &str = "portcullis.json.v1";
 #[serde(transparent)]
 pub(super) struct Sid(pub(super) u64);
 
-/// What the client says.
-#[derive(Debug, Serialize)]
+/// What the client says. Without `Debug`, because it holds payloads.
+#[derive(Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 pub(super) enum Command<'a> {
     Sub {
@@ -312,85 +316,6 @@ pub(super) struct ReauthOk {
 impl ReauthOk {
     pub(super) fn decode(text: &str) -> Result<Self, WireError> {
         Ok(serde_json::from_str(text)?)
-    }
-}
-
-/// An `err` of the gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejection {
-    /// Which kind of refusal.
-    pub code: ErrorCode,
-    /// The gateway's words.
-    pub reason: String,
-    /// The `op` that failed, if the gateway could tell.
-    pub operation: Option<String>,
-    /// The topic or pattern that it is about, if it is about one.
-    pub topic: Option<String>,
-    /// When trying again may help.
-    pub retry_after: Option<Duration>,
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.reason)?;
-        match &self.topic {
-            Some(topic) => write!(f, " (topic {})", topic.escape_debug()),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The `code` of an `err`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorCode {
-    BadMessage,
-    Forbidden,
-    NoResponders,
-    Timeout,
-    TooLarge,
-    RateLimited,
-    LimitExceeded,
-    Unavailable,
-    ReauthFailed,
-    Unsupported,
-    /// A code of a later version of the protocol.
-    Other(String),
-}
-
-impl From<String> for ErrorCode {
-    fn from(code: String) -> Self {
-        match code.as_str() {
-            "bad_message" => Self::BadMessage,
-            "forbidden" => Self::Forbidden,
-            "no_responders" => Self::NoResponders,
-            "timeout" => Self::Timeout,
-            "too_large" => Self::TooLarge,
-            "rate_limited" => Self::RateLimited,
-            "limit_exceeded" => Self::LimitExceeded,
-            "unavailable" => Self::Unavailable,
-            "reauth_failed" => Self::ReauthFailed,
-            "unsupported" => Self::Unsupported,
-            _ => Self::Other(code),
-        }
-    }
-}
-
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::BadMessage => "bad_message",
-            Self::Forbidden => "forbidden",
-            Self::NoResponders => "no_responders",
-            Self::Timeout => "timeout",
-            Self::TooLarge => "too_large",
-            Self::RateLimited => "rate_limited",
-            Self::LimitExceeded => "limit_exceeded",
-            Self::Unavailable => "unavailable",
-            Self::ReauthFailed => "reauth_failed",
-            Self::Unsupported => "unsupported",
-            Self::Other(code) => return write!(f, "{}", code.escape_debug()),
-        })
     }
 }
 

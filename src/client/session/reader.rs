@@ -56,7 +56,7 @@ fn handle(shared: &Arc<Shared>, epoch: Epoch, signals: &Signals, incoming: Incom
             signals.answered.notify_one();
         }
         Incoming::Ok { id, text } => {
-            acknowledged(shared, id, text);
+            acknowledged(shared, epoch, id, text);
             signals.answered.notify_one();
         }
         Incoming::Error { id: Some(id), rejection, challenge } => {
@@ -78,15 +78,24 @@ fn handle(shared: &Arc<Shared>, epoch: Epoch, signals: &Signals, incoming: Incom
     }
 }
 
-fn acknowledged(shared: &Shared, id: u64, text: String) {
+fn acknowledged(shared: &Shared, epoch: Epoch, id: u64, text: String) {
     let proof = ReauthOk::decode(&text);
     let settled = shared.ledger().settle_ok(id, text);
     match settled {
-        Settled::Reauth => {
-            shared.emit(Event::Reauthenticated { deadline: proof.ok().and_then(|proof| proof.deadline) });
-        }
+        Settled::Reauth => reauthenticated(shared, epoch, proof.ok().and_then(|proof| proof.deadline)),
         settled => report_unasked(settled, id),
     }
+}
+
+fn reauthenticated(shared: &Shared, epoch: Epoch, deadline: Option<u64>) {
+    if shared.ledger().is_current(epoch) {
+        shared.standing.send_modify(|standing| {
+            if let Some(standing) = standing {
+                Arc::make_mut(standing).deadline = deadline.or(standing.deadline);
+            }
+        });
+    }
+    shared.emit(Event::Reauthenticated { deadline });
 }
 
 fn rejected(shared: &Shared, signals: &Signals, id: u64, rejection: Rejection, challenge: Option<String>) {

@@ -1,5 +1,6 @@
 //! A gateway that does what a test tells it: real TLS with client authentication, a real upgrade, hand-made answers.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,6 +101,21 @@ impl Gateway {
             .network(self.network.clone())
             .backoff_min(Duration::from_secs(1))
             .backoff_max(Duration::from_secs(60))
+    }
+
+    /// Options that really dial `address`, for a connection that the test carries into [`Self::open_tunnel`].
+    pub(super) fn options_over_tcp(&self, address: SocketAddr) -> OptionsBuilder {
+        let path = |name| self.files.path(name);
+        Options::builder(format!("wss://{address}/"), path("ca.pem"), path("cert.pem"), path("key.pem"))
+            .server_name(HOST)
+    }
+
+    /// The other end of the next connection that is accepted.
+    pub(super) async fn open_tunnel(&self) -> DuplexStream {
+        let Network::Memory(sender) = &self.network else { unreachable!("the gateway's network is memory") };
+        let (ours, theirs) = tokio::io::duplex(64 << 10);
+        sender.send(theirs).await.unwrap();
+        ours
     }
 
     /// A client and the session it has.

@@ -1,16 +1,20 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rcgen::KeyPair;
 use rustls::AlertDescription;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::gateway::{Gateway, HOST};
+use super::gateway::{Gateway, HOST, SESSION};
 use crate::client::{
     Client, ConnectError, CredentialError, CredentialFile, Ending, Event, Events, OperationError,
-    RequestOptions,
+    RequestOptions, SubscribeOptions,
 };
 
 async fn disconnected(events: &mut Events) -> (Ending, Option<Duration>) {
@@ -240,6 +244,10 @@ async fn a_draining_gateway_is_left_before_its_deadline() {
     let mut subscription = subscription.unwrap();
     let message = |data| json!({"op": "msg", "sid": sub["sid"], "topic": "a.b", "from": "x", "data": data});
 
+    let in_group = SubscribeOptions { group: Some("workers".into()), echo: true };
+    let (shared, shared_sub) = tokio::join!(client.subscribe_with("c", in_group), old.confirm("sub"));
+    let mut shared = shared.unwrap();
+
     let before = Instant::now();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let deadline = u64::try_from((now + Duration::from_secs(60)).as_millis()).unwrap();
@@ -253,8 +261,12 @@ async fn a_draining_gateway_is_left_before_its_deadline() {
     let mut new = gateway.accept().await;
     assert!(before.elapsed() <= Duration::from_secs(31));
     assert_eq!(new.confirm("sub").await["sid"], sub["sid"]);
+    assert_eq!(new.confirm("sub").await["sid"], shared_sub["sid"]);
 
-    // The old session still owes an answer, and delivers nothing twice.
+    // What went to this one member of a group comes nowhere else, so the old session still delivers it.
+    old.send(json!({"op": "msg", "sid": shared_sub["sid"], "topic": "c", "from": "x"})).await;
+    assert!(shared.next().await.is_some());
+    // It still owes an answer, and delivers nothing twice.
     old.send(message(1)).await;
     new.send(message(2)).await;
     assert_eq!(subscription.next().await.unwrap().json::<u8>().unwrap(), 2);
@@ -331,8 +343,26 @@ async fn an_expiring_certificate_is_replaced_by_a_proof_on_the_same_session() {
     assert_eq!((&proof["op"], &proof["host"]), (&json!("reauth"), &json!(HOST)));
     assert_eq!(proof["chain"][0], STANDARD.encode(&leaf));
     assert_eq!(proof["scheme"], "ecdsa_secp256r1_sha256");
+    let key = std::fs::read_to_string(gateway.files.path("key.pem")).unwrap();
+    let key = KeyPair::from_pem(&key).unwrap();
+    let name_length = u16::try_from(HOST.len()).unwrap().to_be_bytes();
+    let leaf_digest = digest::digest(&digest::SHA256, &leaf);
+    let signed = [
+        [0x20; 64].as_slice(),
+        b"portcullis reauth v1\0",
+        &name_length,
+        HOST.as_bytes(),
+        SESSION.as_bytes(),
+        &[7; 32],
+        leaf_digest.as_ref(),
+    ]
+    .concat();
+    let signature = STANDARD.decode(proof["signature"].as_str().unwrap()).unwrap();
+    let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public_key_raw());
+    public.verify(&signed, &signature).unwrap();
     peer.send(json!({"op": "ok", "id": proof["id"], "deadline": 99, "challenge": "BBBB"})).await;
     assert!(matches!(events.next().await, Some(Event::Reauthenticated { deadline: Some(99) })));
+    assert_eq!(client.standing().borrow().as_ref().unwrap().deadline, Some(99));
 }
 
 #[tokio::test(start_paused = true)]
@@ -368,4 +398,22 @@ async fn an_upgrade_request_says_what_the_protocol_wants() {
     for header in [format!("Host: {HOST}:8443"), "Sec-WebSocket-Protocol: portcullis.json.v1".to_owned()] {
         assert!(request.contains(&format!("\r\n{header}\r\n")), "{request}");
     }
+}
+
+#[tokio::test]
+async fn a_session_runs_over_tcp() {
+    let mut gateway = Gateway::new();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let options = gateway.options_over_tcp(listener.local_addr().unwrap());
+    let mut tunnel = gateway.open_tunnel().await;
+    let carry = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut stream, &mut tunnel).await;
+    });
+    let (client, mut peer) = gateway.connect_with(options).await;
+    let (outcome, _) = tokio::join!(client.publish_confirmed("a.b", ()), peer.confirm("pub"));
+    outcome.unwrap();
+    tokio::join!(client.close(), peer.closed());
+    drop(peer);
+    carry.await.unwrap();
 }
