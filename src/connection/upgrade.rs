@@ -57,7 +57,7 @@ pub async fn answer(
     let verdict = Mutex::new(Some(verdict));
     let outcome = Mutex::new(None);
     let service = service_fn(async |request: Request<Incoming>| {
-        // Keep-alive is off: there is one request, and so one verdict to take.
+        // Every answer but the 101 closes the connection: there is one request, and so one verdict to take.
         let verdict = lock(&verdict).take().unwrap_or(Err(Turned::Draining));
         let decided = decide(&request, verdict, &listener.rules);
         let response = match &decided {
@@ -72,7 +72,6 @@ pub async fn answer(
         .header_read_timeout(limits.open_deadline)
         .max_buf_size(limits.max_request_head)
         .max_headers(MAX_HEADER_LINES)
-        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     let parts = connection.without_shutdown().await.map_err(Denied::Http)?;
     let stream = parts.io.into_inner();

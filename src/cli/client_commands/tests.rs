@@ -4,7 +4,8 @@ use clap::Parser;
 use serde_json::json;
 
 use super::payload::{Form, body, next_line, write_line, write_raw};
-use super::{Exit, Failure, PublishArgs, SubscribeArgs, parse_duration, parse_header};
+use super::{Failure, PublishArgs, SubscribeArgs, parse_duration, parse_header};
+use crate::cli::exit::Exit;
 use crate::client::{Body, Headers, Message, OperationError};
 use crate::topic::Topic;
 
