@@ -11,6 +11,7 @@ mod inbound;
 mod keepalive;
 mod lanes;
 mod outbound;
+mod pace;
 mod registry;
 mod requests;
 mod wire;
@@ -27,6 +28,7 @@ pub use close::CloseReason;
 pub use fault::Operation;
 pub use id::{SessionId, random};
 pub use outbound::{Delivery, Outbox, Outgoing};
+pub use pace::Pace;
 pub use registry::{Registration, Registry};
 
 use crate::clock::{unix_now, until_unix};
@@ -133,6 +135,9 @@ impl Session {
             Err(reason) => reason,
         };
         self.mute();
+        if reason.is_paced() {
+            sleep_until(self.gateway.pace.slot(Instant::now())).await;
+        }
         wire::say_goodbye(reader, writer, reason).await;
         (reason, self.counts)
     }
