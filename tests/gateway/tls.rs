@@ -38,7 +38,11 @@ fn bad_certificates(pki: &Pki) -> Vec<(Option<Issued>, AlertDescription, &'stati
     vec![
         (None, AlertDescription::CertificateRequired, "no certificate"),
         (Some(Ca::root("other root").issue(&ordinary)), AlertDescription::UnknownCA, "no configured CA"),
-        (Some(Ca::root("test root").issue(&ordinary)), AlertDescription::DecryptError, "a signature in the chain"),
+        (
+            Some(Ca::root("test root").issue(&ordinary)),
+            AlertDescription::DecryptError,
+            "a signature in the chain",
+        ),
         (
             of(&|profile| (profile.not_before, profile.not_after) = (-600, -60)),
             AlertDescription::CertificateExpired,
