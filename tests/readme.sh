@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # README.md and the Python examples against a running gateway. Runs every block of README.md that stands behind the
-# comment `<!-- tested -->`, in the order in which they stand, each as a shell or Python program of its own.
+# comment `<!-- tested -->`, in the order in which they stand, each as a shell or Python program of its own, and looks for
+# what the block says it prints.
 # Usage: tests/readme.sh    Prints `N passed, N failed`; the exit code is 1 if any failed.
 # Needs a built gateway (cargo build), openssl, curl, python3 with venv; installs websockets with pip under target/.
 
@@ -67,6 +68,8 @@ as() {
 
 make_python() {
     PYTHON=$TARGET/python/bin/python
+    # The lines of README.md say `python`.
+    export PATH=$TARGET/python/bin:$PATH
     [[ -x $PYTHON ]] || python3 -m venv "$TARGET/python"
     "$PYTHON" -c 'import websockets.sync.client' 2>/dev/null && return
     say "installing with pip, in $TARGET/python: websockets"
@@ -107,11 +110,16 @@ cut_blocks() {
     ' README.md
 }
 
+# Runs one block. What stands in it behind `# → ` must be in its output.
 run_block() {
+    local said expected
     case $1 in
-    *.python) "$PYTHON" "$1" ;;
-    *) bash -euo pipefail -c 'source "$1/env" && source "$2"' block "$AREA" "$1" ;;
-    esac
+    *.python) said=$("$PYTHON" "$1" 2>&1) ;;
+    *) said=$(bash -euo pipefail -c 'source "$1/env" && source "$2"' block "$AREA" "$1" 2>&1) ;;
+    esac || { printf '%s\n' "$said" && return 1; }
+    while IFS= read -r expected; do
+        [[ $said == *"$expected"* ]] || { printf 'expected %s in:\n%s\n' "$expected" "$said" && return 1; }
+    done < <(sed -n 's/^# → //p' "$1")
 }
 
 make_area

@@ -31,6 +31,7 @@ END
 # start: succeeds when the gateway listens on PORT, fails if the port is taken.
 start() {
     configure
+    : >"$AREA/gateway.log"
     "$PORTCULLIS" serve --config "$AREA/portcullis.toml" </dev/null >"$AREA/gateway.log" 2>&1 &
     GATEWAY=$!
     local tries
