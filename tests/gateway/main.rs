@@ -1,4 +1,5 @@
 //! The whole gateway on a loopback port, with real TLS and real WebSockets: what its users and its attackers see.
 
+mod documents;
 mod harness;
 mod smoke;
