@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::fault::{Fault, Operation};
 use super::wire::{Reader, Writer};
-use super::{CloseReason, Session, random};
+use super::{CloseReason, Session, SessionId};
 use crate::policy::{GroupName, Rule};
 use crate::protocol::json::{self, DecodeLimits};
 use crate::protocol::{self, Command, Event, Headers, Message, OkResult, OpId, Payload, Sid};
@@ -257,7 +257,7 @@ impl Session {
         let (router, outbox) = (&self.gateway.router, &self.outbox);
         self.requester
             .get_or_insert_with(|| {
-                let token: Box<str> = u128::from_be_bytes(random()).to_string().into();
+                let token: Box<str> = SessionId::random().to_string().into();
                 router.register_requester(&token, outbox.clone());
                 token
             })

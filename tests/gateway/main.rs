@@ -2,4 +2,9 @@
 
 mod documents;
 mod harness;
+mod http;
+mod identity;
+mod operations;
 mod smoke;
+mod tls;
+mod websocket;
