@@ -1,6 +1,7 @@
 //! The whole gateway on a loopback port, with real TLS and real WebSockets: what its users and its attackers see.
 
 mod client;
+mod documents;
 mod harness;
 mod http;
 mod identity;
