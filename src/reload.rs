@@ -152,6 +152,9 @@ impl Reloader {
 
     fn install(&mut self, loaded: Loaded) -> Attempt {
         let generation = loaded.generation.number;
+        if loaded.settings.needs_restart_after(&self.settings) {
+            tracing::warn!("[gateway], [reload] and [log] changed as well; that takes a restart");
+        }
         self.gateway.install(Arc::new(loaded.generation));
         self.settings = loaded.settings;
         self.digest = loaded.digest;

@@ -11,6 +11,7 @@ mod inbound;
 mod keepalive;
 mod lanes;
 mod outbound;
+mod pace;
 mod registry;
 mod requests;
 mod wire;
@@ -27,9 +28,10 @@ pub use close::CloseReason;
 pub use fault::Operation;
 pub use id::{SessionId, random};
 pub use outbound::{Delivery, Outbox, Outgoing};
+pub use pace::Pace;
 pub use registry::{Registration, Registry};
 
-use crate::clock::{unix_now, until_unix};
+use crate::clock::{unix_now, until_over};
 use crate::gateway::{Gateway, Phase};
 use crate::identity::ServiceIdentity;
 use crate::identity::peer::VerifiedPeer;
@@ -92,7 +94,7 @@ impl Session {
             id,
             rate: gateway.rates.rate(standing.identity.service(), &limits),
             rights: ReplyRights::new(limits.max_reply_rights),
-            credential_end: Instant::now() + until_unix(peer.deadline(), SystemTime::now()),
+            credential_end: Instant::now() + until_over(peer.deadline(), SystemTime::now()),
             keepalive: Keepalive::new(Instant::now()),
             subscriptions: HashMap::new(),
             lanes: Lanes::default(),
@@ -133,6 +135,9 @@ impl Session {
             Err(reason) => reason,
         };
         self.mute();
+        if reason.is_paced() {
+            sleep_until(self.gateway.pace.slot(Instant::now())).await;
+        }
         wire::say_goodbye(reader, writer, reason).await;
         (reason, self.counts)
     }
@@ -144,7 +149,8 @@ impl Session {
         reader: &mut Reader<S>,
         writer: &mut Writer<S>,
     ) -> Result<std::convert::Infallible, CloseReason> {
-        self.look_around(writer, Instant::now())?;
+        // The verdict comes first, and nothing but it: `hello` is the first message, before a `draining` too.
+        self.judge_again(writer)?;
         writer.event(&Event::Hello(Box::new(self.describe())));
         let timer = sleep_until(Instant::now());
         tokio::pin!(timer);
@@ -215,16 +221,22 @@ impl Session {
         }
         let generation = self.gateway.generation();
         let standing = verdict::judge_again(&generation, &mut self.peer, &self.standing, unix_now())?;
-        self.credential_end = Instant::now() + until_unix(self.peer.deadline(), SystemTime::now());
+        self.credential_end = Instant::now() + until_over(self.peer.deadline(), SystemTime::now());
         let rights_changed = !Arc::ptr_eq(&standing.grants, &self.standing.grants);
         self.standing = standing;
         if !Arc::ptr_eq(&self.limits, &generation.limits) {
             self.limits = generation.limits.clone();
+            self.outbox.set_bounds(self.limits.max_queue_messages, self.limits.max_queue_bytes);
+            self.rights.set_capacity(self.limits.max_reply_rights);
             self.rate = self.gateway.rates.rate(self.standing.identity.service(), &self.limits);
         }
         if rights_changed {
             self.lanes.clear();
             self.review_subscriptions(writer);
+            let now = Instant::now().into_std();
+            if self.standing.grants.response_right(now, now).is_err() {
+                self.rights.clear();
+            }
         }
         Ok(())
     }
@@ -315,7 +327,7 @@ impl Session {
             writer.message(subscription.sid(), message);
             self.counts.deliveries += 1;
         }
-        if subscription.is_exhausted() && !subscription.has_undelivered() {
+        if subscription.is_exhausted() {
             self.subscriptions.remove(subscription.sid());
             self.gateway.router.unsubscribe(subscription);
         }
