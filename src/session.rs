@@ -167,8 +167,7 @@ impl Session {
                 biased;
                 () = self.outbox.alarmed() => {}
                 written = writer.write(), if writer.is_waiting() => written?,
-                read = reader.read(), if reader.may_read() && writer.has_room() => {
-                    read?;
+                () = reader.read(), if reader.may_read() && writer.has_room() => {
                     self.keepalive.heard(Instant::now());
                 }
                 () = self.outbox.woken(), if !writer.is_waiting() => {}
@@ -276,7 +275,7 @@ impl Session {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut more = true;
         while more && writer.has_room() {
-            more = self.outbox.take(&mut scratch, BATCH);
+            more = self.outbox.take(&mut scratch, BATCH, writer.room());
             for item in scratch.drain(..) {
                 self.write_item(item, writer, now);
             }
@@ -312,9 +311,7 @@ impl Session {
         let Delivery { subscription, message, answer_within } = delivery;
         subscription.count_written();
         // It may have been queued before the subscription ended or was narrowed.
-        let is_live =
-            self.subscriptions.get(subscription.sid()).is_some_and(|live| Arc::ptr_eq(live, subscription));
-        if !is_live {
+        if subscription.has_ended() {
             return;
         }
         if !subscription.filters(message.topic()) {

@@ -65,7 +65,8 @@ impl Site {
 
     /// Starts `binary` and waits until it listens.
     pub fn start(&self, binary: &Path) -> Server {
-        let (log, path) = tempfile::NamedTempFile::new_in(self.folder.path()).expect("a log").into_parts();
+        // Not in the folder that the gateway watches: every line would wake its reload.
+        let (log, path) = tempfile::NamedTempFile::new().expect("a log").into_parts();
         let child = Command::new(binary)
             .args(["serve", "--config"])
             .arg(self.folder.path().join("portcullis.toml"))

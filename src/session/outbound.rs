@@ -53,7 +53,8 @@ pub struct Outbox {
 }
 
 struct Queue {
-    items: VecDeque<Outgoing>,
+    /// Each with its bytes, so that a drain need not look into messages that others may just have written.
+    items: VecDeque<(Outgoing, usize)>,
     bytes: usize,
     max_messages: usize,
     max_bytes: usize,
@@ -93,7 +94,7 @@ impl Outbox {
             return false;
         }
         let was_empty = queue.items.is_empty();
-        queue.items.push_back(item);
+        queue.items.push_back((item, bytes));
         queue.bytes += bytes;
         drop(queue);
         if was_empty {
@@ -102,20 +103,23 @@ impl Outbox {
         true
     }
 
-    /// Moves up to `most` waiting items to `into`, and returns whether more wait.
-    pub fn take(&self, into: &mut Vec<Outgoing>, most: usize) -> bool {
+    /// Moves waiting items to `into`, up to `most` of them and no more once they have `enough_bytes`, and returns
+    /// whether more wait.
+    pub fn take(&self, into: &mut Vec<Outgoing>, most: usize, enough_bytes: usize) -> bool {
         let mut queue = self.lock();
-        let count = queue.items.len().min(most);
-        into.extend(queue.items.drain(..count));
-        if queue.items.is_empty() {
-            queue.bytes = 0;
-            // A burst's room is given back, so that an idle session costs little.
-            if queue.items.capacity() > RETAINED_ITEMS {
-                queue.items = VecDeque::new();
-            }
-        } else {
-            let taken: usize = into.iter().rev().take(count).map(Outgoing::bytes).sum();
-            queue.bytes -= taken;
+        let (mut count, mut taken) = (0, 0);
+        while count < most
+            && taken < enough_bytes
+            && let Some((item, bytes)) = queue.items.pop_front()
+        {
+            into.push(item);
+            count += 1;
+            taken += bytes;
+        }
+        queue.bytes -= taken;
+        // A burst's room is given back, so that an idle session costs little.
+        if queue.items.is_empty() && queue.items.capacity() > RETAINED_ITEMS {
+            queue.items = VecDeque::new();
         }
         !queue.items.is_empty()
     }
@@ -170,7 +174,7 @@ mod tests {
         assert!(outbox.push(event()) && outbox.push(event()));
         assert!(!outbox.push(event()));
         let mut taken = Vec::new();
-        assert!(outbox.has_overflowed() && outbox.take(&mut taken, 1));
+        assert!(outbox.has_overflowed() && outbox.take(&mut taken, 1, usize::MAX));
         assert!(!outbox.push(event()), "a session that overflowed takes nothing more");
     }
 
@@ -180,9 +184,20 @@ mod tests {
         let outbox = Outbox::new(usize::MAX, 2 * size);
         assert!(outbox.push(event()) && outbox.push(event()));
         let mut taken = Vec::new();
-        assert!(outbox.take(&mut taken, 1));
+        assert!(outbox.take(&mut taken, 1, usize::MAX));
         assert!(outbox.push(event()));
         assert!(!outbox.push(event()));
+    }
+
+    #[test]
+    fn a_drain_stops_once_it_has_enough_bytes() {
+        let outbox = Outbox::new(usize::MAX, usize::MAX);
+        assert!((0..4).all(|_| outbox.push(event())));
+        let mut taken = Vec::new();
+        assert!(outbox.take(&mut taken, usize::MAX, event().bytes() + 1));
+        assert_eq!(taken.len(), 2);
+        assert!(!outbox.take(&mut taken, usize::MAX, usize::MAX));
+        assert_eq!(taken.len(), 4);
     }
 
     #[test]
@@ -192,6 +207,6 @@ mod tests {
         outbox.close();
         assert!(!outbox.push(event()));
         let mut taken = Vec::new();
-        assert!(!outbox.take(&mut taken, 8) && taken.is_empty());
+        assert!(!outbox.take(&mut taken, 8, usize::MAX) && taken.is_empty());
     }
 }
