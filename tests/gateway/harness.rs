@@ -1,5 +1,6 @@
 //! A gateway to test against: a PKI of its own, a configuration in a temporary folder, and clients that see raw frames.
 
+mod binary;
 mod peer;
 mod pki;
 
@@ -21,6 +22,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
+pub use binary::Binary;
 pub use peer::{Closed, Peer};
 pub use pki::{Ca, Issued, Pki, Profile};
 
