@@ -199,7 +199,7 @@ pub fn replace(path: &std::path::Path, bytes: &[u8]) {
 pub async fn wait_until(condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.expect("the level is reached in time");

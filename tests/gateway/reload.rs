@@ -20,7 +20,7 @@ async fn with(setup: Setup) -> Harness {
     Harness::with(Setup { more: NO_POLLING.into(), ..setup }).await
 }
 
-fn faults(harness: &Harness) -> Vec<String> {
+pub fn faults(harness: &Harness) -> Vec<String> {
     harness.server.reload_handle().status().faults
 }
 
@@ -38,12 +38,12 @@ async fn taken(harness: &Harness, generation: u64) {
 }
 
 /// Waits until every change so far was tried.
-async fn tried(harness: &Harness) {
+pub async fn tried(harness: &Harness) {
     harness.reload().await;
 }
 
 /// The certificate that the gateway shows to `client`.
-async fn shown(harness: &Harness, client: &Issued) -> CertificateDer<'static> {
+pub async fn shown(harness: &Harness, client: &Issued) -> CertificateDer<'static> {
     let stream = harness.tls(client).await.expect("a handshake");
     let (_, connection) = stream.get_ref();
     connection.peer_certificates().expect("a certificate")[0].clone()
@@ -67,7 +67,7 @@ fn reconfigure(harness: &Harness, from: &str, to: &str) {
 }
 
 /// Lets the gateway trust these roots, each with its newest list.
-fn trust(harness: &Harness, roots: &[&Ca]) {
+pub fn trust(harness: &Harness, roots: &[&Ca]) {
     let all = |each: fn(&Ca) -> String| roots.iter().map(|root| each(root)).collect::<String>();
     harness.pki.write("crl.pem", &all(|root| root.crl(86_400)));
     harness.pki.write("anchors.pem", &all(|root| root.pem.clone()));
