@@ -151,6 +151,9 @@ impl Session {
     ) -> Result<std::convert::Infallible, CloseReason> {
         // The verdict comes first, and nothing but it: `hello` is the first message, before a `draining` too.
         self.judge_again(writer)?;
+        if Instant::now() >= self.credential_end {
+            return Err(CloseReason::CredentialDeadline);
+        }
         writer.event(&Event::Hello(Box::new(self.describe())));
         let timer = sleep_until(Instant::now());
         tokio::pin!(timer);
