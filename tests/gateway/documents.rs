@@ -27,7 +27,10 @@ fn fields(source: &str) -> BTreeSet<String> {
 /// The texts in quotes that stand right behind `marker`.
 fn quoted_after(source: &str, marker: &str) -> BTreeSet<String> {
     let flat = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(");
-    flat.split(marker).skip(1).filter_map(|rest| Some(rest.strip_prefix('"')?.split_once('"')?.0.into())).collect()
+    flat.split(marker)
+        .skip(1)
+        .filter_map(|rest| Some(rest.strip_prefix('"')?.split_once('"')?.0.into()))
+        .collect()
 }
 
 fn assert_all_in(document: &str, words: &BTreeSet<String>, at_least: usize) {
@@ -42,7 +45,11 @@ fn every_configuration_key_is_explained() {
     let keys = fields(&read("src/config/file.rs"));
     assert_all_in("docs/configuration.md", &keys, 30);
     assert_all_in("docs/configuration.md", &fields(&read("src/config/limits.rs")), 23);
-    assert_all_in("docs/configuration.md", &quoted_after(&read("src/config/check.rs"), "key::<PathBuf>(&mut table, "), 1);
+    assert_all_in(
+        "docs/configuration.md",
+        &quoted_after(&read("src/config/check.rs"), "key::<PathBuf>(&mut table, "),
+        1,
+    );
 }
 
 #[test]
@@ -74,7 +81,8 @@ fn every_end_and_every_refusal_is_explained() {
 #[test]
 fn the_rust_lines_of_the_readme_are_those_of_a_program_that_compiles() {
     let (readme, program) = (read("README.md"), read("examples/quickstart.rs"));
-    let block = readme.split_once("```rust\n").and_then(|(_, rest)| rest.split_once("```")).expect("a Rust block").0;
+    let block =
+        readme.split_once("```rust\n").and_then(|(_, rest)| rest.split_once("```")).expect("a Rust block").0;
     assert!(program.contains(block), "README.md and examples/quickstart.rs differ:\n{block}");
 }
 
@@ -82,7 +90,8 @@ fn the_rust_lines_of_the_readme_are_those_of_a_program_that_compiles() {
 #[test]
 fn every_test_that_the_threat_model_cites_exists() {
     let mut sources = String::new();
-    let mut folders = vec![repository().join("src"), repository().join("tests"), repository().join("fuzz/fuzz_targets")];
+    let mut folders =
+        vec![repository().join("src"), repository().join("tests"), repository().join("fuzz/fuzz_targets")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a readable folder") {
             let path = entry.expect("an entry").path();
@@ -99,11 +108,15 @@ fn every_test_that_the_threat_model_cites_exists() {
     let rows = text.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.rsplit('|').nth(1));
     let cited: BTreeSet<_> = rows
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .filter(|word| word.contains('_') && word.chars().all(|each| each == '_' || each.is_ascii_alphanumeric()))
+        .filter(|word| {
+            word.contains('_') && word.chars().all(|each| each == '_' || each.is_ascii_alphanumeric())
+        })
         .collect();
     let missing: Vec<_> = cited
         .iter()
-        .filter(|name| !sources.contains(&format!("fn {name}(")) && !sources.contains(&format!("{name}() {{")))
+        .filter(|name| {
+            !sources.contains(&format!("fn {name}(")) && !sources.contains(&format!("{name}() {{"))
+        })
         .collect();
     assert!(cited.len() >= 40 && missing.is_empty(), "not in the tree: {missing:?}");
 }
