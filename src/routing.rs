@@ -95,6 +95,9 @@ impl Router {
         max_inboxes: usize,
     ) -> Result<Arc<Subscription>, InboxError> {
         if let Some(token) = permit.pattern().inbox_token() {
+            if token.starts_with(REQUESTER_MARK) {
+                return Err(InboxError::Taken);
+            }
             self.inboxes.claim(token, permit.service(), max_inboxes)?;
         }
         let subscription = Arc::new(Subscription::new(permit, session, sid, echo, outbox));
@@ -269,6 +272,15 @@ impl Shard {
 /// Inboxes all share their first token, so each is placed by its own.
 fn shard_key<'a>(first_token: &'a str, inbox_token: Option<&'a str>) -> &'a str {
     inbox_token.unwrap_or(first_token)
+}
+
+/// What the tokens of the gateway's own inboxes begin with. Nobody subscribes there, ever: an answerer is shown the
+/// token, and as the owner of the inbox it could answer, or after the requester's end read, what others were asked.
+const REQUESTER_MARK: char = '$';
+
+/// The token of the gateway's own inbox for a session's requests.
+pub fn requester_token(random: u128) -> Box<str> {
+    format!("{REQUESTER_MARK}{random:032x}").into()
 }
 
 /// The topic of the gateway's own inbox for one request of a session.

@@ -149,7 +149,8 @@ impl Session {
         reader: &mut Reader<S>,
         writer: &mut Writer<S>,
     ) -> Result<std::convert::Infallible, CloseReason> {
-        self.look_around(writer, Instant::now())?;
+        // The verdict comes first, and nothing but it: `hello` is the first message, before a `draining` too.
+        self.judge_again(writer)?;
         writer.event(&Event::Hello(Box::new(self.describe())));
         let timer = sleep_until(Instant::now());
         tokio::pin!(timer);
@@ -225,11 +226,17 @@ impl Session {
         self.standing = standing;
         if !Arc::ptr_eq(&self.limits, &generation.limits) {
             self.limits = generation.limits.clone();
+            self.outbox.set_bounds(self.limits.max_queue_messages, self.limits.max_queue_bytes);
+            self.rights.set_capacity(self.limits.max_reply_rights);
             self.rate = self.gateway.rates.rate(self.standing.identity.service(), &self.limits);
         }
         if rights_changed {
             self.lanes.clear();
             self.review_subscriptions(writer);
+            let now = Instant::now().into_std();
+            if self.standing.grants.response_right(now, now).is_err() {
+                self.rights.clear();
+            }
         }
         Ok(())
     }
@@ -320,7 +327,7 @@ impl Session {
             writer.message(subscription.sid(), message);
             self.counts.deliveries += 1;
         }
-        if subscription.is_exhausted() && !subscription.has_undelivered() {
+        if subscription.is_exhausted() {
             self.subscriptions.remove(subscription.sid());
             self.gateway.router.unsubscribe(subscription);
         }

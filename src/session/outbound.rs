@@ -50,14 +50,13 @@ pub struct Outbox {
     /// The session must look around it, even while it is writing.
     alarm: Notify,
     state: AtomicU8,
-    max_messages: usize,
-    max_bytes: usize,
 }
 
-#[derive(Default)]
 struct Queue {
     items: VecDeque<Outgoing>,
     bytes: usize,
+    max_messages: usize,
+    max_bytes: usize,
 }
 
 const OPEN: u8 = 0;
@@ -67,13 +66,17 @@ const CLOSED: u8 = 2;
 impl Outbox {
     pub fn new(max_messages: usize, max_bytes: usize) -> Self {
         Self {
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue { items: VecDeque::new(), bytes: 0, max_messages, max_bytes }),
             wake: Notify::new(),
             alarm: Notify::new(),
             state: AtomicU8::new(OPEN),
-            max_messages,
-            max_bytes,
         }
+    }
+
+    /// Holds these bounds for what is queued from now on.
+    pub fn set_bounds(&self, max_messages: usize, max_bytes: usize) {
+        let mut queue = self.lock();
+        (queue.max_messages, queue.max_bytes) = (max_messages, max_bytes);
     }
 
     /// Queues `item`, and wakes the session if it may be asleep. Whether the item was taken.
@@ -83,7 +86,7 @@ impl Outbox {
         if self.state.load(Ordering::Relaxed) != OPEN {
             return false;
         }
-        if queue.items.len() >= self.max_messages || queue.bytes.saturating_add(bytes) > self.max_bytes {
+        if queue.items.len() >= queue.max_messages || queue.bytes.saturating_add(bytes) > queue.max_bytes {
             self.state.store(OVERFLOWED, Ordering::Relaxed);
             drop(queue);
             self.alarm.notify_one();
@@ -121,7 +124,7 @@ impl Outbox {
     pub fn close(&self) {
         let mut queue = self.lock();
         self.state.store(CLOSED, Ordering::Relaxed);
-        *queue = Queue::default();
+        (queue.items, queue.bytes) = (VecDeque::new(), 0);
     }
 
     /// Waits until something was queued since the last wait.
