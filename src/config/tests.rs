@@ -43,7 +43,10 @@ fn kind(why: &Why) -> String {
     }
 }
 
-fn expected(faults: &[(&str, &str)]) -> Vec<(String, String)> {
+/// Keys and kinds.
+type Expected<'a> = &'a [(&'a str, &'a str)];
+
+fn expected(faults: Expected) -> Vec<(String, String)> {
     faults.iter().map(|(key, kind)| ((*key).to_owned(), (*kind).to_owned())).collect()
 }
 
@@ -72,7 +75,7 @@ fn paths_start_at_the_folder_of_the_file_and_the_rest_is_default() {
 
 #[test]
 fn each_fault_has_its_key() {
-    let cases: &[(&str, &str, &[(&str, &str)])] = &[
+    let cases: &[(&str, &str, Expected)] = &[
         // What is missing.
         ("policy = \"policy.toml\"", "", &[("policy", "Missing")]),
         ("key = \"gateway.key\"", "", &[("listener[0]", "Shape")]),
@@ -105,11 +108,7 @@ fn each_fault_has_its_key() {
             "key = \"k\"\ndefault_dialect = \"mqtt\"",
             &[("listener[0].default_dialect", "Dialect")],
         ),
-        (
-            "key = \"gateway.key\"",
-            "key = \"k\"\norigins = \"all\"",
-            &[("listener[0].origins", "Origins")],
-        ),
+        ("key = \"gateway.key\"", "key = \"k\"\norigins = \"all\"", &[("listener[0].origins", "Origins")]),
         ("key = \"gateway.key\"", "key = \"k\"\norigins = 3", &[("listener[0]", "Shape")]),
         // Trust.
         ("name = \"internal\"", "name = \"In ternal\"", &[("trust[0].name", "Name")]),
@@ -128,7 +127,11 @@ fn each_fault_has_its_key() {
         ("\"{service}\"", "\"{name}\"", &[("trust[0].rule[0].match.cn", "Template")]),
         ("\"{service}\"", "\"\"", &[("trust[0].rule[0].match.cn", "Template")]),
         ("name = \"common-name\"", "name = \"\"", &[("trust[0].rule[0].name", "Name")]),
-        ("\"{service}\" }", "\"{service}\" }\nroles = [\"a\", \"\"]", &[("trust[0].rule[0].roles[1]", "Name")]),
+        (
+            "\"{service}\" }",
+            "\"{service}\" }\nroles = [\"a\", \"\"]",
+            &[("trust[0].rule[0].roles[1]", "Name")],
+        ),
         ("\"{service}\" }", "\"{service}\" }\nroles_from = \"ou\"", &[("trust[0].rule[0]", "NoRoleValues")]),
         (
             "\"{service}\" }",
@@ -160,7 +163,9 @@ fn what_is_no_toml_has_one_fault_with_its_line() {
 #[test]
 fn blocks_must_be_there_and_be_blocks() {
     for block in ["listener", "trust"] {
-        for (text, kind) in [("", "Empty"), ("= []", "Empty"), ("= 3", "Shape"), ("= { name = \"x\" }", "Shape")] {
+        for (text, kind) in
+            [("", "Empty"), ("= []", "Empty"), ("= 3", "Shape"), ("= { name = \"x\" }", "Shape")]
+        {
             let line = if text.is_empty() { String::new() } else { format!("{block} {text}") };
             let found = faults(&format!("policy = \"p\"\n{line}"));
             assert!(found.contains(&(block.to_owned(), kind.to_owned())), "{line}: {found:?}");
@@ -247,15 +252,22 @@ fn an_address_is_listened_on_once_and_port_zero_as_often_as_wanted() {
 
 #[test]
 fn an_origin_is_spelled_as_a_browser_does() {
-    let with = |origin: &str| {
-        edited("key = \"gateway.key\"", &format!("key = \"k\"\norigins = [\"{origin}\"]"))
-    };
+    let with =
+        |origin: &str| edited("key = \"gateway.key\"", &format!("key = \"k\"\norigins = [\"{origin}\"]"));
     for origin in ["https://ops.internal", "http://localhost:3000", "https://[::1]:8443"] {
         assert!(parse(&with(origin)).is_ok(), "{origin}");
     }
-    for origin in
-        ["null", "*", "ops.internal", "https://", "https://Ops", "https://a/b", "https://a@b", "ftp://a", "https://a?"]
-    {
+    for origin in [
+        "null",
+        "*",
+        "ops.internal",
+        "https://",
+        "https://Ops",
+        "https://a/b",
+        "https://a@b",
+        "ftp://a",
+        "https://a?",
+    ] {
         assert_eq!(faults(&with(origin)), expected(&[("listener[0].origins[0]", "Origin")]), "{origin}");
     }
 }
@@ -304,6 +316,7 @@ fn limits_that_contradict_each_other_are_refused() {
 fn a_fault_reads_with_its_key_and_its_cause() {
     let text = parse(&edited("{ cn =", "{ uri =")).unwrap_err().to_string();
     assert!(text.starts_with("trust[0].rule[0]: the rule cannot give a service: "), "{text}");
-    let text = parse(&edited("policy =", "polycy = 1\nlog.format = \"x\"\npolicy =")).unwrap_err().to_string();
+    let text =
+        parse(&edited("policy =", "polycy = 1\nlog.format = \"x\"\npolicy =")).unwrap_err().to_string();
     assert_eq!(text.lines().count(), 2);
 }

@@ -78,8 +78,5 @@ fn responses_are_forbidden_allowed_or_not_spoken_of() {
     assert_eq!(responses(""), None);
     assert_eq!(responses("allow_responses = true"), None);
     assert_eq!(responses("allow_responses = false"), Some(Responses::Forbidden));
-    assert_eq!(
-        responses("allow_responses = { max = 3, within_ms = 1500 }"),
-        Some(Responses::Allowed(rule))
-    );
+    assert_eq!(responses("allow_responses = { max = 3, within_ms = 1500 }"), Some(Responses::Allowed(rule)));
 }
