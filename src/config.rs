@@ -1,6 +1,6 @@
 //! The configuration file: its shape, and the settings that it means.
 //!
-//! Two types on purpose: [`file`] is what an operator may write, [`Settings`] is what the gateway runs on. Between them
+//! Two types on purpose: `file` is what an operator may write, [`Settings`] is what the gateway runs on. Between them
 //! every fault is found at once, each with the key it is under. Files that the configuration names are read by
 //! [`crate::load`].
 

@@ -236,6 +236,10 @@ impl Session {
         }
         if rights_changed {
             self.lanes.clear();
+            let now = Instant::now().into_std();
+            if self.standing.grants.response_right(now, now).is_err() {
+                self.rights.clear();
+            }
             self.review_subscriptions(writer);
             let now = Instant::now().into_std();
             if self.standing.grants.response_right(now, now).is_err() {

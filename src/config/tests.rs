@@ -43,7 +43,10 @@ fn kind(why: &Why) -> String {
     }
 }
 
-fn expected(faults: &[(&str, &str)]) -> Vec<(String, String)> {
+/// Keys and kinds.
+type Expected<'a> = &'a [(&'a str, &'a str)];
+
+fn expected(faults: Expected) -> Vec<(String, String)> {
     faults.iter().map(|(key, kind)| ((*key).to_owned(), (*kind).to_owned())).collect()
 }
 
@@ -72,7 +75,7 @@ fn paths_start_at_the_folder_of_the_file_and_the_rest_is_default() {
 
 #[test]
 fn each_fault_has_its_key() {
-    let cases: &[(&str, &str, &[(&str, &str)])] = &[
+    let cases: &[(&str, &str, Expected)] = &[
         // What is missing.
         ("policy = \"policy.toml\"", "", &[("policy", "Missing")]),
         ("key = \"gateway.key\"", "", &[("listener[0]", "Shape")]),

@@ -87,6 +87,18 @@ async fn a_remembered_right_to_publish_ends_with_the_policy_that_gave_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_right_to_answer_ends_when_the_policy_forbids_responses() {
+    let world = World::new();
+    let (mut asker, mut answerer) = (world.connect("orders").await, world.connect("billing").await);
+    answerer.subscribe(1, "quote").await;
+    asker.send(json!({"op": "req", "id": 1, "topic": "quote", "data": "?"})).await;
+    let reply = answerer.receive().await["reply"].clone();
+    let mute = "[[grant]]\nname = \"mute\"\nservices = [\"billing\"]\nallow_responses = false\n";
+    world.change_policy(&format!("{OPEN}\n{mute}"));
+    assert_eq!(answerer.ask(1, json!({"op": "res", "reply": reply, "data": 1})).await["code"], "forbidden");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_generation_that_changes_nothing_is_not_noticed() {
     let world = World::new();
     let mut peer = world.connect("orders").await;
