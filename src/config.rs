@@ -96,7 +96,7 @@ impl Settings {
 
     /// Whether something changed since `before` that is read at start alone.
     pub fn needs_restart_after(&self, before: &Self) -> bool {
-        self.gateway != before.gateway || self.reload != before.reload || self.log != before.log
+        self.gateway != before.gateway || self.log != before.log
     }
 
     /// Every file that a generation is made of.

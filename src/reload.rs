@@ -158,7 +158,7 @@ impl Reloader {
     fn install(&mut self, loaded: Loaded) -> Attempt {
         let generation = loaded.generation.number;
         if loaded.settings.needs_restart_after(&self.settings) {
-            tracing::warn!("[gateway], [reload] and [log] changed as well; that takes a restart");
+            tracing::warn!("[gateway] or [log] changed as well; that takes a restart");
         }
         self.gateway.install(Arc::new(loaded.generation));
         let before = std::mem::replace(&mut self.settings, loaded.settings);
