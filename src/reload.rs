@@ -8,11 +8,11 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{unix_ms, unix_now};
@@ -69,7 +69,8 @@ pub struct Reloader {
     gateway: Arc<Gateway>,
     config: PathBuf,
     settings: Settings,
-    digest: Digest,
+    /// `None` while the generation has revocation lists of files that were refused otherwise.
+    digest: Option<Digest>,
     watcher: Watcher,
     requests: mpsc::Receiver<oneshot::Sender<Attempt>>,
     status: Arc<Mutex<Status>>,
@@ -90,14 +91,17 @@ impl Reloader {
         let watcher = Watcher::new(&config, &settings);
         let handle = ReloadHandle { requests: sender, status: status.clone() };
         let expiry = expiry::Warnings::default();
+        let digest = Some(digest);
         (Self { gateway, config, settings, digest, watcher, requests, status, expiry }, handle)
     }
 
     /// Attempts a reload after every change until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut poll = interval(self.settings.reload.poll_interval);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut poll = every(self.settings.reload.poll_interval);
         loop {
+            if poll.period() != self.settings.reload.poll_interval {
+                poll = every(self.settings.reload.poll_interval);
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -140,6 +144,7 @@ impl Reloader {
             Ok(Err((faults, Some(newer)))) => {
                 let generation = newer.number;
                 self.gateway.install(Arc::new(newer));
+                self.digest = None;
                 audit::reloaded(generation, "revocation lists alone; the rest was refused");
                 Attempt::RevocationsOnly { generation, faults: texts(&faults) }
             }
@@ -152,9 +157,17 @@ impl Reloader {
 
     fn install(&mut self, loaded: Loaded) -> Attempt {
         let generation = loaded.generation.number;
+        if loaded.settings.needs_restart_after(&self.settings) {
+            tracing::warn!("[gateway], [reload] and [log] changed as well; that takes a restart");
+        }
         self.gateway.install(Arc::new(loaded.generation));
-        self.settings = loaded.settings;
-        self.digest = loaded.digest;
+        let before = std::mem::replace(&mut self.settings, loaded.settings);
+        if !before.files().eq(self.settings.files()) {
+            self.watcher.watch(&self.config, &self.settings);
+            // What came anew may have changed between its reading and its watch.
+            self.watcher.look_again();
+        }
+        self.digest = Some(loaded.digest);
         audit::reloaded(generation, "everything");
         Attempt::Installed { generation }
     }
@@ -191,6 +204,15 @@ impl Reloader {
     }
 }
 
+fn every(period: Duration) -> Interval {
+    let mut poll = interval(period);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    poll
+}
+
 fn texts(faults: &Faults) -> Vec<String> {
     faults.0.iter().map(ToString::to_string).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ mod inbound;
 mod keepalive;
 mod lanes;
 mod outbound;
+mod pace;
 mod registry;
 mod requests;
 mod wire;
@@ -27,6 +28,7 @@ pub use close::CloseReason;
 pub use fault::Operation;
 pub use id::{SessionId, random};
 pub use outbound::{Delivery, Outbox, Outgoing};
+pub use pace::Pace;
 pub use registry::{Registration, Registry};
 
 use crate::clock::{unix_now, until_over};
@@ -133,6 +135,9 @@ impl Session {
             Err(reason) => reason,
         };
         self.mute();
+        if reason.is_paced() {
+            sleep_until(self.gateway.pace.slot(Instant::now())).await;
+        }
         wire::say_goodbye(reader, writer, reason).await;
         (reason, self.counts)
     }
@@ -144,7 +149,11 @@ impl Session {
         reader: &mut Reader<S>,
         writer: &mut Writer<S>,
     ) -> Result<std::convert::Infallible, CloseReason> {
-        self.look_around(writer, Instant::now())?;
+        // The verdict comes first, and nothing but it: `hello` is the first message, before a `draining` too.
+        self.judge_again(writer)?;
+        if Instant::now() >= self.credential_end {
+            return Err(CloseReason::CredentialDeadline);
+        }
         writer.event(&Event::Hello(Box::new(self.describe())));
         let timer = sleep_until(Instant::now());
         tokio::pin!(timer);
@@ -158,11 +167,12 @@ impl Session {
             if timer.is_elapsed() || next < timer.deadline() {
                 timer.as_mut().reset(next);
             }
+            // In no fixed order, and read even while much waits to be written: a peer that is behind with its messages
+            // is still heard. What is read waits in the reader until there is room for its answers.
             tokio::select! {
-                biased;
                 () = self.outbox.alarmed() => {}
                 written = writer.write(), if writer.is_waiting() => written?,
-                read = reader.read(), if reader.may_read() && writer.has_room() => {
+                read = reader.read(), if reader.may_read() => {
                     read?;
                     self.keepalive.heard(Instant::now());
                 }
@@ -221,11 +231,17 @@ impl Session {
         self.standing = standing;
         if !Arc::ptr_eq(&self.limits, &generation.limits) {
             self.limits = generation.limits.clone();
+            self.outbox.set_bounds(self.limits.max_queue_messages, self.limits.max_queue_bytes);
+            self.rights.set_capacity(self.limits.max_reply_rights);
             self.rate = self.gateway.rates.rate(self.standing.identity.service(), &self.limits);
         }
         if rights_changed {
             self.lanes.clear();
             self.review_subscriptions(writer);
+            let now = Instant::now().into_std();
+            if self.standing.grants.response_right(now, now).is_err() {
+                self.rights.clear();
+            }
         }
         Ok(())
     }
@@ -265,7 +281,7 @@ impl Session {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut more = true;
         while more && writer.has_room() {
-            more = self.outbox.take(&mut scratch, BATCH);
+            more = self.outbox.take(&mut scratch, BATCH, wire::HIGH_WATER);
             for item in scratch.drain(..) {
                 self.write_item(item, writer, now);
             }
@@ -316,7 +332,7 @@ impl Session {
             writer.message(subscription.sid(), message);
             self.counts.deliveries += 1;
         }
-        if subscription.is_exhausted() && !subscription.has_undelivered() {
+        if subscription.is_over() {
             self.subscriptions.remove(subscription.sid());
             self.gateway.router.unsubscribe(subscription);
         }
@@ -374,3 +390,6 @@ impl Drop for Session {
 
 /// How long a peer has to read the close frame and to answer it.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

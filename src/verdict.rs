@@ -28,7 +28,11 @@ pub enum Refusal {
     #[error("the certificate maps to no service")]
     Identity(#[from] IdentifyError),
     #[error("the service {service} may not connect")]
-    Connect { service: ServiceName, denial: Denial },
+    Connect {
+        service: ServiceName,
+        #[source]
+        denial: Denial,
+    },
 }
 
 /// Maps a verified peer to its service and asks the policy whether that may connect.

@@ -23,8 +23,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
-use super::Listener;
 use super::identify::{Admitted, Turned};
+use crate::generation::ListenerState;
 use crate::limits::Limits;
 use examine::Accepted;
 pub use examine::{Dialect, Fault, OriginRule, UpgradeRules};
@@ -52,7 +52,7 @@ pub enum Denied {
 pub async fn answer(
     stream: TlsStream<TcpStream>,
     verdict: Result<Admitted, Turned>,
-    listener: &Listener,
+    listener: &ListenerState,
     limits: &Limits,
 ) -> Result<(TlsStream<TcpStream>, BytesMut, Admitted), Denied> {
     let verdict = Mutex::new(Some(verdict));

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ResolvesServerCert;
 use webpki::EndEntityCert;
 
 use super::read::Reader;
 use crate::config::{Faults, ListenerSettings, Why};
-use crate::generation::ListenerTls;
+use crate::generation::ListenerState;
 use crate::identity::certificate::CertificateFacts;
 use crate::tls;
 use crate::trust::pem;
 use crate::trust::verifier::ClientVerifier;
 
-/// A listener's key pair as it was read.
+/// A listener's key pair, certificate and key fitting each other.
 pub(super) struct Pair {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    certificate: Arc<dyn ResolvesServerCert>,
     not_after: u64,
 }
 
@@ -45,7 +45,8 @@ pub(super) fn load(
     for (place, name) in listener.names.iter().enumerate().filter(|(_, name)| !is_valid_for(leaf, name)) {
         faults.add(format!("{at}.names[{place}]"), Why::NotForName { name: name.clone() });
     }
-    Some(Pair { key: key?, not_after: not_after?, chain })
+    let certificate = faults.take(format!("{at}.key"), tls::certified_key(chain, key?));
+    Some(Pair { certificate: certificate?, not_after: not_after? })
 }
 
 fn is_valid_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
@@ -53,12 +54,12 @@ fn is_valid_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
     EndEntityCert::try_from(leaf).is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
 }
 
-/// The TLS configuration that this pair serves; fails if key and certificate do not fit.
+/// The listener with this pair.
 pub(super) fn server_side(
     verifier: Arc<ClientVerifier>,
     pair: Pair,
-    danger_tls12: bool,
-) -> Result<ListenerTls, rustls::Error> {
-    let certificate = tls::certified_key(pair.chain, pair.key)?;
-    ListenerTls::new(verifier, certificate, pair.not_after, danger_tls12)
+    listener: &ListenerSettings,
+) -> Result<ListenerState, rustls::Error> {
+    let rules = Arc::new(listener.rules.clone());
+    ListenerState::new(verifier, pair.certificate, pair.not_after, listener.danger_tls12, rules)
 }

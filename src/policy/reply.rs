@@ -96,6 +96,14 @@ impl ReplyRights {
         }
     }
 
+    /// Holds at most `capacity` rights from now on; the oldest beyond it go.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        while self.rights.len() > capacity {
+            self.evict_oldest();
+        }
+    }
+
     /// Takes all rights away, as when a new policy forbids responses.
     pub fn clear(&mut self) {
         self.rights = HashMap::new();

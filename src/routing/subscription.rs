@@ -60,25 +60,21 @@ impl Subscription {
         self.permit.load_full()
     }
 
-    /// Lets it end by itself after `most` messages in all. Whether that point is reached already.
+    /// Lets it end by itself after `most` messages in all. Whether so many were written already.
     pub fn end_after(&self, most: u64) -> bool {
         self.most.store(most, Ordering::SeqCst);
-        self.is_exhausted()
+        self.is_over()
     }
 
-    /// Whether it was given all the messages it may.
-    pub fn is_exhausted(&self) -> bool {
-        self.delivered.load(Ordering::SeqCst) >= self.most.load(Ordering::SeqCst)
+    /// Whether all the messages it may have are written. Those that wait beyond are too many: they were queued before
+    /// the end was known.
+    pub fn is_over(&self) -> bool {
+        self.written.load(Ordering::SeqCst) >= self.most.load(Ordering::SeqCst)
     }
 
     /// Counts one of its messages as written to the session.
     pub fn count_written(&self) {
         self.written.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Whether messages that it was given still wait in the session's queue.
-    pub fn has_undelivered(&self) -> bool {
-        self.written.load(Ordering::SeqCst) < self.delivered.load(Ordering::SeqCst)
     }
 
     /// Whether a deny of the policy takes `topic` out of this subscription.

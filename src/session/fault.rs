@@ -8,8 +8,7 @@ use crate::identity::NameError;
 use crate::limits::Limits;
 use crate::policy::Denial;
 use crate::protocol::{Command, ErrorCode, ErrorEvent, Event, Op, OpId, Sid};
-use crate::routing::InboxError;
-use crate::topic::TopicError;
+use crate::topic::{MAX_TOPIC_BYTES, TopicError};
 
 /// Why an operation failed.
 #[derive(Debug)]
@@ -19,7 +18,6 @@ pub enum Fault {
     SidInUse,
     UnknownSid,
     Forbidden(Denial),
-    InboxTaken,
     TooManyInboxes(usize),
     TooManySubscriptions(usize),
     TooManyRequests(usize),
@@ -46,7 +44,9 @@ impl Operation {
             Command::Respond { reply, .. } => (Some(reply), None),
             Command::WhoAmI { .. } | Command::Reauthenticate { .. } => (None, None),
         };
-        Self { id: command.id(), op: command.op(), topic: topic.map(Into::into), sid: sid.cloned() }
+        // What cannot be a topic is not repeated: to the peer, to the audit log, or into the memory of denials.
+        let topic = topic.filter(|topic| topic.len() <= MAX_TOPIC_BYTES).map(Into::into);
+        Self { id: command.id(), op: command.op(), topic, sid: sid.cloned() }
     }
 
     /// What the operation was about, for the audit log.
@@ -77,7 +77,7 @@ impl Fault {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Topic(_) | Self::Group(_) | Self::SidInUse | Self::UnknownSid => ErrorCode::BadMessage,
-            Self::Forbidden(_) | Self::InboxTaken => ErrorCode::Forbidden,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::TooManyInboxes(_) | Self::TooManySubscriptions(_) | Self::TooManyRequests(_) => {
                 ErrorCode::LimitExceeded
             }
@@ -94,7 +94,7 @@ impl Fault {
             Self::Group(error) => format!("group: {error}").into(),
             Self::SidInUse => "a subscription of this sid exists; end it first or choose another sid".into(),
             Self::UnknownSid => "there is no subscription of this sid".into(),
-            Self::Forbidden(_) | Self::InboxTaken => "forbidden".into(),
+            Self::Forbidden(_) => "forbidden".into(),
             Self::TooManyInboxes(most) => format!("the service has {most} inboxes, the most it may").into(),
             Self::TooManySubscriptions(most) => {
                 format!("the session has {most} subscriptions, the most it may").into()
@@ -132,15 +132,6 @@ impl From<NameError> for Fault {
 impl From<Denial> for Fault {
     fn from(denial: Denial) -> Self {
         Self::Forbidden(denial)
-    }
-}
-
-impl From<InboxError> for Fault {
-    fn from(error: InboxError) -> Self {
-        match error {
-            InboxError::Taken => Self::InboxTaken,
-            InboxError::TooMany { most } => Self::TooManyInboxes(most),
-        }
     }
 }
 

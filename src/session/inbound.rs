@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use super::fault::{Fault, Operation};
 use super::wire::{Reader, Writer};
 use super::{CloseReason, Session, random};
-use crate::policy::{GroupName, Rule};
+use crate::policy::{Denial, DenialReason, GroupName, Rule};
 use crate::protocol::json::{self, DecodeLimits};
 use crate::protocol::{self, Command, Event, Headers, Message, OkResult, OpId, Payload, Sid};
-use crate::routing::{Parcel, requester_topic};
+use crate::routing::{InboxError, Parcel, requester_token, requester_topic};
 use crate::topic::{Pattern, Topic};
 use crate::websocket::{Incoming, Utf8Bytes};
 
@@ -125,16 +125,23 @@ impl Session {
             echo,
             self.outbox.clone(),
             self.limits.max_inboxes_per_service,
-        )?;
+        );
+        let subscription = subscription.map_err(|error| match error {
+            InboxError::Taken => {
+                let why = DenialReason::InboxNotOwned;
+                Fault::Forbidden(Denial { rule: None, why, topic: Some(pattern) })
+            }
+            InboxError::TooMany { most } => Fault::TooManyInboxes(most),
+        })?;
         self.subscriptions.insert(sid, subscription);
         Ok(Outcome::DONE)
     }
 
     fn unsubscribe(&mut self, sid: &Sid, max: Option<u64>) -> Result<Outcome, Fault> {
         let subscription = self.subscriptions.get(sid).ok_or(Fault::UnknownSid)?;
-        // With `max` reached already, what is queued is still delivered; the last of it ends the subscription.
+        // Until `max` is reached the last message that is written ends it.
         if let Some(max) = max.filter(|max| *max > 0)
-            && (!subscription.end_after(max) || subscription.has_undelivered())
+            && !subscription.end_after(max)
         {
             return Ok(Outcome::DONE);
         }
@@ -257,7 +264,7 @@ impl Session {
         let (router, outbox) = (&self.gateway.router, &self.outbox);
         self.requester
             .get_or_insert_with(|| {
-                let token: Box<str> = u128::from_be_bytes(random()).to_string().into();
+                let token = requester_token(random());
                 router.register_requester(&token, outbox.clone());
                 token
             })

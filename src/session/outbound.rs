@@ -50,14 +50,13 @@ pub struct Outbox {
     /// The session must look around it, even while it is writing.
     alarm: Notify,
     state: AtomicU8,
-    max_messages: usize,
-    max_bytes: usize,
 }
 
-#[derive(Default)]
 struct Queue {
     items: VecDeque<Outgoing>,
     bytes: usize,
+    max_messages: usize,
+    max_bytes: usize,
 }
 
 const OPEN: u8 = 0;
@@ -67,13 +66,17 @@ const CLOSED: u8 = 2;
 impl Outbox {
     pub fn new(max_messages: usize, max_bytes: usize) -> Self {
         Self {
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue { items: VecDeque::new(), bytes: 0, max_messages, max_bytes }),
             wake: Notify::new(),
             alarm: Notify::new(),
             state: AtomicU8::new(OPEN),
-            max_messages,
-            max_bytes,
         }
+    }
+
+    /// Holds these bounds for what is queued from now on.
+    pub fn set_bounds(&self, max_messages: usize, max_bytes: usize) {
+        let mut queue = self.lock();
+        (queue.max_messages, queue.max_bytes) = (max_messages, max_bytes);
     }
 
     /// Queues `item`, and wakes the session if it may be asleep. Whether the item was taken.
@@ -83,7 +86,7 @@ impl Outbox {
         if self.state.load(Ordering::Relaxed) != OPEN {
             return false;
         }
-        if queue.items.len() >= self.max_messages || queue.bytes.saturating_add(bytes) > self.max_bytes {
+        if queue.items.len() >= queue.max_messages || queue.bytes.saturating_add(bytes) > queue.max_bytes {
             self.state.store(OVERFLOWED, Ordering::Relaxed);
             drop(queue);
             self.alarm.notify_one();
@@ -99,20 +102,21 @@ impl Outbox {
         true
     }
 
-    /// Moves up to `most` waiting items to `into`, and returns whether more wait.
-    pub fn take(&self, into: &mut Vec<Outgoing>, most: usize) -> bool {
+    /// Moves waiting items to `into`, up to `most` of them and up to the one that fills `most_bytes`, and returns
+    /// whether more wait.
+    pub fn take(&self, into: &mut Vec<Outgoing>, most: usize, most_bytes: usize) -> bool {
         let mut queue = self.lock();
-        let count = queue.items.len().min(most);
-        into.extend(queue.items.drain(..count));
-        if queue.items.is_empty() {
-            queue.bytes = 0;
-            // A burst's room is given back, so that an idle session costs little.
-            if queue.items.capacity() > RETAINED_ITEMS {
-                queue.items = VecDeque::new();
-            }
-        } else {
-            let taken: usize = into.iter().rev().take(count).map(Outgoing::bytes).sum();
-            queue.bytes -= taken;
+        let mut bytes = 0;
+        for _ in 0..most {
+            let next = if bytes < most_bytes { queue.items.pop_front() } else { None };
+            let Some(item) = next else { break };
+            bytes += item.bytes();
+            into.push(item);
+        }
+        queue.bytes -= bytes;
+        // A burst's room is given back, so that an idle session costs little.
+        if queue.items.is_empty() && queue.items.capacity() > RETAINED_ITEMS {
+            queue.items = VecDeque::new();
         }
         !queue.items.is_empty()
     }
@@ -121,7 +125,7 @@ impl Outbox {
     pub fn close(&self) {
         let mut queue = self.lock();
         self.state.store(CLOSED, Ordering::Relaxed);
-        *queue = Queue::default();
+        (queue.items, queue.bytes) = (VecDeque::new(), 0);
     }
 
     /// Waits until something was queued since the last wait.
@@ -167,7 +171,7 @@ mod tests {
         assert!(outbox.push(event()) && outbox.push(event()));
         assert!(!outbox.push(event()));
         let mut taken = Vec::new();
-        assert!(outbox.has_overflowed() && outbox.take(&mut taken, 1));
+        assert!(outbox.has_overflowed() && outbox.take(&mut taken, 1, usize::MAX));
         assert!(!outbox.push(event()), "a session that overflowed takes nothing more");
     }
 
@@ -177,9 +181,20 @@ mod tests {
         let outbox = Outbox::new(usize::MAX, 2 * size);
         assert!(outbox.push(event()) && outbox.push(event()));
         let mut taken = Vec::new();
-        assert!(outbox.take(&mut taken, 1));
+        assert!(outbox.take(&mut taken, 1, usize::MAX));
         assert!(outbox.push(event()));
         assert!(!outbox.push(event()));
+    }
+
+    #[test]
+    fn no_more_is_taken_than_fills_the_bytes_asked_for() {
+        let (outbox, size) = (Outbox::new(8, usize::MAX), event().bytes());
+        assert!((0..5).all(|_| outbox.push(event())));
+        let mut taken = Vec::new();
+        assert!(outbox.take(&mut taken, 8, 2 * size - 1) && taken.len() == 2);
+        assert!(outbox.take(&mut taken, 8, 1) && taken.len() == 3);
+        assert!(!outbox.take(&mut taken, 8, usize::MAX) && taken.len() == 5);
+        assert_eq!(outbox.lock().bytes, 0);
     }
 
     #[test]
@@ -189,6 +204,6 @@ mod tests {
         outbox.close();
         assert!(!outbox.push(event()));
         let mut taken = Vec::new();
-        assert!(!outbox.take(&mut taken, 8) && taken.is_empty());
+        assert!(!outbox.take(&mut taken, 8, usize::MAX) && taken.is_empty());
     }
 }

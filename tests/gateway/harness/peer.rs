@@ -38,6 +38,17 @@ impl Peer {
         timeout(PATIENCE, sending).await.expect("sent in time").expect("sent");
     }
 
+    /// Sends many text messages without waiting for anything in between.
+    pub async fn send_all(&mut self, texts: impl IntoIterator<Item = String>) {
+        let sending = async {
+            for text in texts {
+                self.socket.feed(Message::text(text)).await?;
+            }
+            self.socket.flush().await
+        };
+        timeout(PATIENCE, sending).await.expect("sent in time").expect("sent");
+    }
+
     pub async fn send_frame(&mut self, message: Message) -> Result<(), Error> {
         timeout(PATIENCE, self.socket.send(message)).await.expect("sent in time")
     }
