@@ -162,7 +162,6 @@ impl Session {
             self.look_around(writer, now)?;
             self.take_in(reader, writer, now)?;
             self.hand_out(writer, now)?;
-            writer.watch(now);
             let next = self.next_deadline(writer);
             if timer.is_elapsed() || next < timer.deadline() {
                 timer.as_mut().reset(next);

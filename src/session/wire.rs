@@ -160,14 +160,6 @@ impl<S: AsyncWrite> Writer<S> {
         self.buffer.len() - self.sent < HIGH_WATER
     }
 
-    /// Begins to count how long nothing can be written, if something waits and it does not count already. Not left to
-    /// [`Self::write`], which runs only once the loop has set its timer.
-    pub(super) fn watch(&mut self, now: Instant) {
-        if self.is_waiting() {
-            self.stuck_since.get_or_insert(now);
-        }
-    }
-
     /// When the peer counts as stuck.
     pub(super) fn stalls_at(&self, patience: Duration) -> Option<Instant> {
         // What waits since this very moment counts too, or the session would sleep past the peer's deadline.
@@ -180,6 +172,7 @@ impl<S: AsyncWrite> Writer<S> {
 
     /// Writes what it can, and flushes when all is written. Cancel safe.
     pub(super) async fn write(&mut self) -> Result<(), CloseReason> {
+        self.stuck_since.get_or_insert_with(Instant::now);
         self.write_some().await.map_err(|_| CloseReason::PeerGone)?;
         self.stuck_since = None;
         Ok(())
