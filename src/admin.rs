@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub struct State {
 pub enum AdminError {
     #[error("another process answers on the admin socket {}", path.display())]
     InUse { path: PathBuf },
+    #[error("{} is something else than a socket; choose another path for the admin socket", path.display())]
+    Occupied { path: PathBuf },
     #[error("cannot make the admin socket {}", path.display())]
     Bind { path: PathBuf, source: io::Error },
 }
@@ -51,8 +53,12 @@ struct Readiness {
     reload_faults: Vec<String>,
 }
 
-/// Makes the socket, mode 0600 from the first moment at which it can be found.
+/// Makes the socket, mode 0600 from the first moment at which it can be found. Takes the place of a socket that nobody
+/// answers on, and of nothing else: a path that names a key by mistake must not cost the key.
 pub async fn bind(path: &Path) -> Result<UnixListener, AdminError> {
+    if std::fs::symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
+        return Err(AdminError::Occupied { path: path.into() });
+    }
     if UnixStream::connect(path).await.is_ok() {
         return Err(AdminError::InUse { path: path.into() });
     }

@@ -21,6 +21,9 @@ async fn refusal(harness: &Harness, issued: &Issued, head: &Head) -> (u16, Strin
     (answer.status, answer.problem(), headers.collect())
 }
 
+/// A request, and the status, type and headers of its answer.
+type Case = (Head, u16, &'static str, &'static [(&'static str, &'static str)]);
+
 fn headers(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
@@ -31,8 +34,8 @@ async fn each_request_that_is_no_handshake_has_its_status_type_and_headers() {
     let issued = harness.pki.issue(&Profile::service("billing", &[]));
     let good = Head::upgrade;
     let key = "dGhlIHNhbXBsZSBub25jZQ==";
-    let upgrade = &[("upgrade", "websocket"), ("sec-websocket-version", "13")][..];
-    let table: Vec<(Head, u16, &str, &[(&str, &str)])> = vec![
+    let upgrade: &[_] = &[("upgrade", "websocket"), ("sec-websocket-version", "13")];
+    let table: Vec<Case> = vec![
         (good().line("GET / HTTP/1.0"), 400, "http-version", &[]),
         (good().with("Host", &[]), 400, "host", &[]),
         (good().with("Host", &["localhost", "localhost"]), 400, "host", &[]),
