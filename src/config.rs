@@ -94,6 +94,11 @@ impl Settings {
         check::settings(text, base)
     }
 
+    /// Whether something changed since `before` that is read at start alone.
+    pub fn needs_restart_after(&self, before: &Self) -> bool {
+        self.gateway != before.gateway || self.reload != before.reload || self.log != before.log
+    }
+
     /// Every file that a generation is made of.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let listeners = self.listeners.iter().flat_map(|listener| [&listener.certificate, &listener.key]);

@@ -58,8 +58,9 @@ async fn open(
 ) -> Option<Opened> {
     let gateway: &Arc<Gateway> = &listener.gateway;
     let generation = gateway.generation();
+    let state = listener.state(&generation);
 
-    let (stream, peer) = match handshake::accept(socket, listener.tls(&generation)).await {
+    let (stream, peer) = match handshake::accept(socket, state).await {
         Ok(verified) => verified,
         Err(error) => return record.handshake_failed(&error),
     };
@@ -68,8 +69,7 @@ async fn open(
     let verdict = identify::identify(&peer, &generation, admission, gateway);
     record.judged(&verdict);
 
-    let (stream, early, admitted) = match upgrade::answer(stream, verdict, listener, &generation.limits).await
-    {
+    let (stream, early, admitted) = match upgrade::answer(stream, verdict, state, &generation.limits).await {
         Ok(upgraded) => upgraded,
         Err(refusal) => return record.refused(&refusal),
     };

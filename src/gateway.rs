@@ -10,7 +10,7 @@ use crate::generation::{Current, Generation};
 use crate::limits::{Admissions, ServiceRates};
 use crate::metrics::Metrics;
 use crate::routing::Router;
-use crate::session::Registry;
+use crate::session::{Pace, Registry};
 
 /// The shared state. Everything in it is bounded by the limits of the current generation.
 pub struct Gateway {
@@ -18,6 +18,7 @@ pub struct Gateway {
     pub name: Arc<str>,
     pub router: Router,
     pub registry: Registry,
+    pub pace: Pace,
     pub admissions: Arc<Admissions>,
     pub rates: ServiceRates,
     pub metrics: Metrics,
@@ -43,6 +44,7 @@ impl Gateway {
             name: name.into(),
             router: Router::default(),
             registry: Registry::default(),
+            pace: Pace::default(),
             admissions: Arc::default(),
             rates: ServiceRates::default(),
             metrics: Metrics::new(),

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 
+use crate::connection::UpgradeRules;
 use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::tls;
@@ -19,36 +20,38 @@ use crate::trust::verifier::ClientVerifier;
 /// One consistent set of key pairs, trust, mapping, policy and limits.
 pub struct Generation {
     pub number: u64,
-    /// TLS configuration and key pair of each listener, in the order of the configuration.
-    pub listeners: Vec<ListenerTls>,
+    /// What each listener answers with, in the order of the configuration.
+    pub listeners: Vec<ListenerState>,
     pub trust: Arc<TrustDomains>,
     pub policy: Arc<Policy>,
     pub limits: Arc<Limits>,
 }
 
-/// What a listener's handshakes use.
-#[derive(Clone)]
-pub struct ListenerTls {
+/// What the connections of one listener meet.
+pub struct ListenerState {
     pub config: Arc<ServerConfig>,
+    pub rules: Arc<UpgradeRules>,
     /// When the gateway's own certificate ends, Unix seconds.
     pub not_after: u64,
     danger_tls12: bool,
 }
 
-impl ListenerTls {
+impl ListenerState {
     pub fn new(
         verifier: Arc<ClientVerifier>,
         certificate: Arc<dyn ResolvesServerCert>,
         not_after: u64,
         danger_tls12: bool,
+        rules: Arc<UpgradeRules>,
     ) -> Result<Self, rustls::Error> {
         let config = tls::server_config(verifier, certificate, danger_tls12)?;
-        Ok(Self { config: Arc::new(config), not_after, danger_tls12 })
+        Ok(Self { config: Arc::new(config), rules, not_after, danger_tls12 })
     }
 
     /// The same key pair behind another verifier.
     pub fn with_verifier(&self, verifier: Arc<ClientVerifier>) -> Result<Self, rustls::Error> {
-        Self::new(verifier, self.config.cert_resolver.clone(), self.not_after, self.danger_tls12)
+        let certificate = self.config.cert_resolver.clone();
+        Self::new(verifier, certificate, self.not_after, self.danger_tls12, self.rules.clone())
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
 use crate::config::{Fault, Faults, Settings, TrustFiles, Why, parse_policy};
-use crate::generation::{Generation, ListenerTls};
+use crate::generation::{Generation, ListenerState};
 use crate::identity::TrustName;
 use crate::policy::{Policy, PolicyError};
 use crate::trust::verifier::ClientVerifier;
@@ -76,16 +76,13 @@ pub fn load(config: &Path, before: Option<&Before<'_>>, now: UnixTime) -> Result
     let (Some(trust), Some(policy), true) = (trust, policy, faults.is_empty()) else { return Err(faults) };
     let trust = Arc::new(trust);
     let verifier = Arc::new(ClientVerifier::new(trust.clone()));
-    let listeners: Vec<ListenerTls> = settings
+    let listeners: Vec<ListenerState> = settings
         .listeners
         .iter()
         .zip(pairs)
         .enumerate()
         .filter_map(|(place, (listener, pair))| {
-            faults.take(
-                format!("listener[{place}]"),
-                server_side(verifier.clone(), pair, listener.danger_tls12),
-            )
+            faults.take(format!("listener[{place}]"), server_side(verifier.clone(), pair, listener))
         })
         .collect();
     if !faults.is_empty() {
@@ -120,7 +117,7 @@ pub fn newer_revocation_lists(
         .collect();
     let trust = Arc::new(current.trust.with_newer_lists(&offered, now)?);
     let verifier = Arc::new(ClientVerifier::new(trust.clone()));
-    let again = |listener: &ListenerTls| listener.with_verifier(verifier.clone()).ok();
+    let again = |listener: &ListenerState| listener.with_verifier(verifier.clone()).ok();
     let listeners = current.listeners.iter().map(again).collect::<Option<Vec<_>>>()?;
     Some(Generation {
         number: current.number + 1,
@@ -249,7 +246,7 @@ fn refuse_regressions(new: &TrustDomains, old: &TrustDomains, settings: &Setting
 
 fn addresses_differ(before: &Settings, now: &Settings) -> bool {
     let addresses = |settings: &Settings| -> Vec<_> {
-        settings.listeners.iter().map(|listener| (listener.address, listener.rules.clone())).collect()
+        settings.listeners.iter().map(|listener| listener.address).collect()
     };
     addresses(before) != addresses(now)
 }

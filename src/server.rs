@@ -61,7 +61,7 @@ impl Server {
         let gateway = Arc::new(Gateway::new(&settings.gateway.name, loaded.generation));
         let mut listeners = Vec::new();
         for (index, listener) in settings.listeners.iter().enumerate() {
-            let bound = Listener::bind(listener.address, index, listener.rules.clone(), gateway.clone())?;
+            let bound = Listener::bind(listener.address, index, gateway.clone())?;
             listeners.push(Arc::new(bound));
         }
         let addresses = listeners.iter().map(|listener| listener.address()).collect::<io::Result<Vec<_>>>();

@@ -11,6 +11,7 @@ mod inbound;
 mod keepalive;
 mod lanes;
 mod outbound;
+mod pace;
 mod registry;
 mod requests;
 mod wire;
@@ -27,9 +28,10 @@ pub use close::CloseReason;
 pub use fault::Operation;
 pub use id::{SessionId, random};
 pub use outbound::{Delivery, Outbox, Outgoing};
+pub use pace::Pace;
 pub use registry::{Registration, Registry};
 
-use crate::clock::{unix_now, until_unix};
+use crate::clock::{unix_now, until_over};
 use crate::gateway::{Gateway, Phase};
 use crate::identity::ServiceIdentity;
 use crate::identity::peer::VerifiedPeer;
@@ -92,7 +94,7 @@ impl Session {
             id,
             rate: gateway.rates.rate(standing.identity.service(), &limits),
             rights: ReplyRights::new(limits.max_reply_rights),
-            credential_end: Instant::now() + until_unix(peer.deadline(), SystemTime::now()),
+            credential_end: Instant::now() + until_over(peer.deadline(), SystemTime::now()),
             keepalive: Keepalive::new(Instant::now()),
             subscriptions: HashMap::new(),
             lanes: Lanes::default(),
@@ -133,6 +135,9 @@ impl Session {
             Err(reason) => reason,
         };
         self.mute();
+        if reason.is_paced() {
+            sleep_until(self.gateway.pace.slot(Instant::now())).await;
+        }
         wire::say_goodbye(reader, writer, reason).await;
         (reason, self.counts)
     }
@@ -219,7 +224,7 @@ impl Session {
         }
         let generation = self.gateway.generation();
         let standing = verdict::judge_again(&generation, &mut self.peer, &self.standing, unix_now())?;
-        self.credential_end = Instant::now() + until_unix(self.peer.deadline(), SystemTime::now());
+        self.credential_end = Instant::now() + until_over(self.peer.deadline(), SystemTime::now());
         let rights_changed = !Arc::ptr_eq(&standing.grants, &self.standing.grants);
         self.standing = standing;
         if !Arc::ptr_eq(&self.limits, &generation.limits) {

@@ -18,7 +18,7 @@ use crate::identity::mapping::{Mapping, Rule, RuleSettings, ServiceClaim, Templa
 use crate::identity::{Role, RuleName, ServiceName, TrustName};
 
 /// Between two polls of the files: the latest a change is noticed when the system's notification fails.
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
     let mut faults = Faults::default();

@@ -107,7 +107,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All faults of one configuration, in the order of their keys in the file.
+/// All faults of one configuration: first what has the wrong shape, then what has the wrong meaning.
 #[derive(Debug, Default)]
 pub struct Faults(pub Vec<Fault>);
 

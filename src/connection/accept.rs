@@ -9,9 +9,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::UpgradeRules;
 use crate::gateway::Gateway;
-use crate::generation::{Generation, ListenerTls};
+use crate::generation::{Generation, ListenerState};
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -21,9 +20,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// One bound address.
 pub struct Listener {
     pub gateway: Arc<Gateway>,
-    /// Its place in the configuration, and so among a generation's TLS configurations.
+    /// Its place in the configuration, and so among a generation's listeners.
     pub index: usize,
-    pub rules: UpgradeRules,
     socket: TcpListener,
 }
 
@@ -37,12 +35,7 @@ pub struct AcceptError {
 
 impl Listener {
     /// Binds `address`; an IPv6 address takes IPv6 alone, so that both families can be named.
-    pub fn bind(
-        address: SocketAddr,
-        index: usize,
-        rules: UpgradeRules,
-        gateway: Arc<Gateway>,
-    ) -> Result<Self, AcceptError> {
+    pub fn bind(address: SocketAddr, index: usize, gateway: Arc<Gateway>) -> Result<Self, AcceptError> {
         let bind = || -> io::Result<TcpListener> {
             let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
             socket.set_reuseaddr(true)?;
@@ -50,7 +43,7 @@ impl Listener {
             socket.listen(BACKLOG)
         };
         let socket = bind().map_err(|source| AcceptError { address, source })?;
-        Ok(Self { gateway, index, rules, socket })
+        Ok(Self { gateway, index, socket })
     }
 
     /// The address that was bound, with the port that the system chose for 0.
@@ -58,8 +51,8 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// The TLS configuration of this listener in `generation`.
-    pub fn tls<'g>(&self, generation: &'g Generation) -> &'g ListenerTls {
+    /// What this listener's connections meet in `generation`.
+    pub fn state<'g>(&self, generation: &'g Generation) -> &'g ListenerState {
         // A generation is only installed if it has one for each listener that was bound.
         &generation.listeners[self.index]
     }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::generation::ListenerTls;
+use crate::generation::ListenerState;
 use crate::identity::peer::VerifiedPeer;
 use crate::trust::VerifyError;
 use crate::trust::verifier::{CaptureError, capture};
@@ -37,9 +37,9 @@ pub enum HandshakeError {
 /// Completes the handshake, or sends the alert and lets the peer read it.
 pub async fn accept(
     socket: TcpStream,
-    tls: &ListenerTls,
+    listener: &ListenerState,
 ) -> Result<(TlsStream<TcpStream>, VerifiedPeer), HandshakeError> {
-    let accepting = TlsAcceptor::from(Arc::clone(&tls.config)).accept(socket).into_fallible();
+    let accepting = TlsAcceptor::from(Arc::clone(&listener.config)).accept(socket).into_fallible();
     let (stream, peer) = match capture(accepting).await {
         Ok(verified) => verified,
         Err(CaptureError::Unverified) => return Err(HandshakeError::Unverified),

@@ -5,6 +5,7 @@
 mod examine;
 mod problem;
 
+use std::future::{poll_fn, ready};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,8 +23,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
-use super::Listener;
 use super::identify::{Admitted, Turned};
+use crate::generation::ListenerState;
 use crate::limits::Limits;
 use examine::Accepted;
 pub use examine::{Dialect, Fault, OriginRule, UpgradeRules};
@@ -51,12 +52,12 @@ pub enum Denied {
 pub async fn answer(
     stream: TlsStream<TcpStream>,
     verdict: Result<Admitted, Turned>,
-    listener: &Listener,
+    listener: &ListenerState,
     limits: &Limits,
 ) -> Result<(TlsStream<TcpStream>, BytesMut, Admitted), Denied> {
     let verdict = Mutex::new(Some(verdict));
     let outcome = Mutex::new(None);
-    let service = service_fn(async |request: Request<Incoming>| {
+    let service = service_fn(|request: Request<Incoming>| {
         // Every answer but the 101 closes the connection: there is one request, and so one verdict to take.
         let verdict = lock(&verdict).take().unwrap_or(Err(Turned::Draining));
         let decided = decide(&request, verdict, &listener.rules);
@@ -65,25 +66,29 @@ pub async fn answer(
             Err(denied) => Problem::of(denied).response(),
         };
         *lock(&outcome) = Some(decided);
-        Ok::<_, std::convert::Infallible>(response)
+        ready(Ok::<_, std::convert::Infallible>(response))
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.open_deadline)
         .max_buf_size(limits.max_request_head)
         .max_headers(MAX_HEADER_LINES)
         .serve_connection(TokioIo::new(stream), service);
-    let parts = connection.without_shutdown().await.map_err(Denied::Http)?;
+    // Not `without_shutdown`, which drops the stream with an error, and with it the parser's own answer.
+    let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    let parts = connection.into_parts();
     let stream = parts.io.into_inner();
     let decided = lock(&outcome).take();
-    match decided {
-        Some(Ok((admitted, _))) => Ok((stream, BytesMut::from(parts.read_buf), admitted)),
-        Some(Err(denied)) => {
-            linger(stream).await;
-            Err(denied)
+    let denied = match (ended, decided) {
+        (Ok(()), Some(Ok((admitted, _)))) => {
+            return Ok((stream, BytesMut::from(parts.read_buf), admitted));
         }
-        None => Err(Denied::Gone),
-    }
+        (_, Some(Err(denied))) => denied,
+        (Err(error), _) => Denied::Http(error),
+        (Ok(()), None) => Denied::Gone,
+    };
+    linger(stream).await;
+    Err(denied)
 }
 
 fn decide(

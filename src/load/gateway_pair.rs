@@ -7,7 +7,7 @@ use webpki::EndEntityCert;
 
 use super::read::Reader;
 use crate::config::{Faults, ListenerSettings, Why};
-use crate::generation::ListenerTls;
+use crate::generation::ListenerState;
 use crate::identity::certificate::CertificateFacts;
 use crate::tls;
 use crate::trust::pem;
@@ -53,12 +53,13 @@ fn is_valid_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
     EndEntityCert::try_from(leaf).is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
 }
 
-/// The TLS configuration that this pair serves; fails if key and certificate do not fit.
+/// The listener with this pair; fails if key and certificate do not fit.
 pub(super) fn server_side(
     verifier: Arc<ClientVerifier>,
     pair: Pair,
-    danger_tls12: bool,
-) -> Result<ListenerTls, rustls::Error> {
+    listener: &ListenerSettings,
+) -> Result<ListenerState, rustls::Error> {
     let certificate = tls::certified_key(pair.chain, pair.key)?;
-    ListenerTls::new(verifier, certificate, pair.not_after, danger_tls12)
+    let rules = Arc::new(listener.rules.clone());
+    ListenerState::new(verifier, certificate, pair.not_after, listener.danger_tls12, rules)
 }

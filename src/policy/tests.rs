@@ -37,10 +37,15 @@ pub(super) fn templates(texts: &[&str]) -> Vec<PatternTemplate> {
     texts.iter().map(|text| PatternTemplate::parse(text).unwrap()).collect()
 }
 
-/// A grant `name` to `services`.
+/// A grant `name` to `services` that says nothing yet.
 pub(super) fn grant(name: &str, services: &[&str]) -> Grant {
     let services = services.iter().map(|text| ServicePattern::parse(text).unwrap()).collect();
     Grant { services, ..Grant::new(rule(name)) }
+}
+
+/// A grant `name` to `services` that lets them connect and no more.
+fn admits(name: &str, services: &[&str]) -> Grant {
+    Grant { connect: Some(true), ..grant(name, services) }
 }
 
 pub(super) fn policy(grants: Vec<Grant>) -> Policy {
@@ -210,7 +215,7 @@ fn a_deny_of_everything_leaves_reserved_topics_to_their_own_denies() {
 
 #[test]
 fn own_inboxes_are_open_to_all_who_may_connect() {
-    let grants = billing(vec![grant("base", &["billing"])]);
+    let grants = billing(vec![admits("base", &["billing"])]);
     for text in [INBOX.to_owned(), format!("{INBOX}.*"), format!("{INBOX}.>"), format!("{INBOX}.a.b")] {
         let permit = grants.subscribe(&pattern(&text), None).unwrap();
         assert_eq!(permit.rule(), &rule("base"));
@@ -219,7 +224,7 @@ fn own_inboxes_are_open_to_all_who_may_connect() {
     for text in ["_INBOX", "_INBOX.>", "_INBOX.*", "_INBOX.*.0123456789abcdef", "_INBOX.short.>"] {
         assert!(denied(DenialReason::InboxName)(grants.subscribe(&pattern(text), None)), "{text}");
     }
-    let stranger = policy(vec![grant("base", &["billing"])]).grants(&service("shipping"), &[]);
+    let stranger = policy(vec![admits("base", &["billing"])]).grants(&service("shipping"), &[]);
     assert!(denied(DenialReason::NoGrant)(stranger.subscribe(&pattern(INBOX), None)));
 }
 
@@ -245,13 +250,43 @@ fn a_grant_applies_by_service_or_by_role() {
 }
 
 #[test]
-fn the_right_to_connect_comes_with_any_grant_unless_one_denies_it() {
-    let grants = billing(vec![grant("first", &["billing"]), grant("second", &["*"])]);
-    assert_eq!(grants.connect(), Ok(rule("first")));
-
-    let stranger = policy(vec![grant("other", &["shipping"])]).grants(&service("billing"), &[]);
+fn the_right_to_connect_comes_with_every_grant_that_allows_something() {
+    let base = |name| grant(name, &["billing"]);
+    let allowing = [
+        admits("connects", &["billing"]),
+        Grant { publish: templates(&["a"]), ..base("publishes") },
+        Grant { subscribe: templates(&["a"]), ..base("subscribes") },
+    ];
+    for grant in allowing {
+        let name = grant.name.clone();
+        assert_eq!(billing(vec![base("says-nothing"), grant]).connect(), Ok(name), "the first that allows");
+    }
+    let stranger = policy(vec![admits("other", &["shipping"])]).grants(&service("billing"), &[]);
     assert_eq!(why(stranger.connect()), Some((DenialReason::NoGrant, None)));
+}
 
+#[test]
+fn a_grant_that_only_denies_or_qualifies_lets_nobody_in() {
+    let base = |name| grant(name, &["*"]);
+    let responses = Responses::Allowed(ResponseRule { max: 2, within: std::time::Duration::from_secs(1) });
+    let useless = vec![
+        base("says-nothing"),
+        Grant { deny_publish: templates(&["a"]), ..base("denies-publish") },
+        Grant { deny_subscribe: templates(&["a"]), ..base("denies-subscribe") },
+        Grant { groups: vec![group("workers")], ..base("shares-a-group") },
+        Grant { responses: Some(responses), ..base("answers") },
+    ];
+    let no_grant = Some((DenialReason::NoGrant, None));
+    for grant in useless.iter().cloned().map(|grant| vec![grant]).chain([useless.clone()]) {
+        let grants = billing(grant);
+        assert_eq!(why(grants.connect()), no_grant);
+        assert_eq!(why(grants.publish(&topic("b"))), no_grant);
+        assert_eq!(why(grants.subscribe(&pattern(INBOX), None)), no_grant);
+    }
+}
+
+#[test]
+fn to_forbid_the_connection_wins_over_every_grant() {
     let base = Grant {
         connect: Some(true),
         publish: templates(&["a"]),
@@ -341,10 +376,13 @@ fn responses_are_one_until_the_deadline_unless_a_grant_says_otherwise() {
         ..grant(name, &["billing"])
     };
     let forbidden = Grant { responses: Some(Responses::Forbidden), ..grant("mute", &["billing"]) };
-    let right = |grants: Vec<Grant>| billing(grants).response_right(now, deadline);
+    let right = |mut grants: Vec<Grant>| {
+        grants.push(admits("base", &["billing"]));
+        billing(grants).response_right(now, deadline)
+    };
 
     let usual = ResponseRight { until: deadline, uses: 1, rule: None };
-    assert_eq!(right(vec![grant("base", &["billing"])]), Ok(usual));
+    assert_eq!(right(Vec::new()), Ok(usual));
 
     let widest = ResponseRight { until: now + Duration::from_secs(60), uses: 9, rule: Some(rule("wide")) };
     assert_eq!(right(vec![allowed("narrow", 2, 600), allowed("wide", 9, 60)]), Ok(widest.clone()));

@@ -147,6 +147,31 @@ impl CloseReason {
         }
     }
 
+    /// Whether the close frames of many such ends are spread over time. The sessions are mute at once; those whose
+    /// certificate was revoked do not even stay connected.
+    pub fn is_paced(self) -> bool {
+        match self {
+            Self::IdentityChanged | Self::ConnectForbidden | Self::Untrusted => true,
+            Self::ClientClosed
+            | Self::PeerGone
+            | Self::KeepaliveLost
+            | Self::Draining
+            | Self::Stopping
+            | Self::ProtocolError
+            | Self::InvalidUtf8
+            | Self::UnsupportedFrame
+            | Self::TooLarge
+            | Self::RateLimited
+            | Self::LimitExceeded
+            | Self::ProtocolAbuse
+            | Self::SlowConsumer
+            | Self::CredentialDeadline
+            | Self::Revoked
+            | Self::RevocationUnknown
+            | Self::Internal => false,
+        }
+    }
+
     /// Whether the end is a verdict about the peer's right to be here, which the audit log records as such.
     pub fn is_verdict(self) -> bool {
         match self {

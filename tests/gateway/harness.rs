@@ -1,11 +1,13 @@
 //! A gateway to test against: a PKI of its own, a configuration in a temporary folder, and clients that see raw frames.
 
 mod binary;
+mod logs;
 mod peer;
 mod pki;
+pub mod raw;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 pub use binary::Binary;
+pub use logs::Logs;
 pub use peer::{Closed, Peer};
 pub use pki::{Ca, Issued, Pki, Profile};
 
@@ -68,6 +71,8 @@ pub struct Setup {
     pub policy: Option<String>,
     /// Lines of `[limits]`.
     pub limits: String,
+    /// Lines of `[gateway]`.
+    pub gateway: String,
     /// Lines of the `[[listener]]`; `default_dialect` is not set.
     pub listener: String,
     /// Lines of the `[[trust]]` block before its rules.
@@ -76,6 +81,8 @@ pub struct Setup {
     pub rules: Option<String>,
     /// Further whole blocks.
     pub more: String,
+    /// Further files beside the configuration: name and content.
+    pub files: Vec<(&'static str, String)>,
 }
 
 /// A running gateway with its files.
@@ -97,9 +104,7 @@ impl Harness {
     pub async fn with(setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let pki = Pki::new(folder.path());
-        let (config, policy) = (folder.path().join("portcullis.toml"), folder.path().join("policy.toml"));
-        std::fs::write(&policy, setup.policy.as_deref().unwrap_or(POLICY)).expect("policy written");
-        std::fs::write(&config, configuration(&setup)).expect("configuration written");
+        let (config, policy) = write_files(folder.path(), &setup);
         let server = Server::start(&config).await.unwrap_or_else(|error| {
             panic!("the gateway does not start: {}", portcullis::report::chain(&error))
         });
@@ -176,10 +181,26 @@ impl Harness {
         config: ClientConfig,
         server_name: &str,
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        let socket = TcpStream::connect(self.address).await?;
+        self.tls_over(TcpStream::connect(self.address).await?, config, server_name).await
+    }
+
+    pub async fn tls_over(
+        &self,
+        socket: TcpStream,
+        config: ClientConfig,
+        server_name: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(server_name.to_owned()).expect("a server name");
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, socket);
         tokio::time::timeout(PATIENCE, connecting).await.expect("a handshake in time")
+    }
+
+    /// The value of one series in the metrics, without its prefix; zero if it is not there yet.
+    pub fn metric(&self, series: &str) -> u64 {
+        let text = self.gateway().metrics.render(self.gateway());
+        let wanted = format!("portcullis_{series} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&wanted));
+        value.map_or(0, |value| value.parse().expect("a count"))
     }
 
     /// Waits until this many sessions live.
@@ -189,7 +210,7 @@ impl Harness {
 }
 
 /// Replaces a file in one step, as careful writers do.
-pub fn replace(path: &std::path::Path, bytes: &[u8]) {
+pub fn replace(path: &Path, bytes: &[u8]) {
     let beside = path.with_extension("new");
     std::fs::write(&beside, bytes).expect("written beside");
     std::fs::rename(&beside, path).expect("renamed");
@@ -205,6 +226,17 @@ pub async fn wait_until(condition: impl Fn() -> bool) {
     tokio::time::timeout(PATIENCE, waiting).await.expect("the level is reached in time");
 }
 
+/// Writes the configuration and the policy, and tells where they are.
+pub fn write_files(folder: &Path, setup: &Setup) -> (PathBuf, PathBuf) {
+    let (config, policy) = (folder.join("portcullis.toml"), folder.join("policy.toml"));
+    std::fs::write(&policy, setup.policy.as_deref().unwrap_or(POLICY)).expect("policy written");
+    std::fs::write(&config, configuration(setup)).expect("configuration written");
+    for (name, content) in &setup.files {
+        std::fs::write(folder.join(name), content).expect("file written");
+    }
+    (config, policy)
+}
+
 fn configuration(setup: &Setup) -> String {
     let usual = r#"
         [[trust.rule]]
@@ -218,6 +250,7 @@ fn configuration(setup: &Setup) -> String {
         policy = "policy.toml"
         [gateway]
         name = "test"
+        {gateway}
         [[listener]]
         address = "127.0.0.1:0"
         certificate = "gateway.pem"
@@ -235,6 +268,7 @@ fn configuration(setup: &Setup) -> String {
         {limits}
         {more}
         "#,
+        gateway = setup.gateway,
         listener = setup.listener,
         trust = setup.trust,
         rules = setup.rules.as_deref().unwrap_or(usual),

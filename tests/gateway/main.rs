@@ -1,10 +1,16 @@
 //! The whole gateway on a loopback port, with real TLS and real WebSockets: what its users and its attackers see.
 
 mod client;
+mod documents;
 mod harness;
+mod http;
+mod identity;
 mod messaging;
+mod operations;
 mod policy;
 mod reload;
 mod requests;
 mod rotation;
+mod tls;
 mod verbs;
+mod websocket;

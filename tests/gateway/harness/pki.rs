@@ -9,10 +9,9 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
     SerialNumber,
 };
-use rustls::ClientConfig;
-use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use time::{Duration, OffsetDateTime};
 
 use super::replace;
@@ -200,14 +199,28 @@ impl Pki {
         profile
     }
 
-    /// A client that trusts this PKI, never resumes, and presents `issued` if there is one.
-    pub fn client_config(&self, issued: Option<&Issued>) -> ClientConfig {
+    /// What a client trusts.
+    pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.certificate.clone()).expect("a root");
+        roots
+    }
+
+    /// A client that trusts this PKI, never resumes, and presents `issued` if there is one.
+    pub fn client_config(&self, issued: Option<&Issued>) -> ClientConfig {
+        self.client_config_of(issued, rustls::ALL_VERSIONS)
+    }
+
+    /// The same for these versions of TLS alone.
+    pub fn client_config_of(
+        &self,
+        issued: Option<&Issued>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ClientConfig {
         let builder = ClientConfig::builder_with_provider(portcullis::tls::provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("versions")
-            .with_root_certificates(roots);
+            .with_root_certificates(self.roots());
         let mut config = match issued {
             Some(issued) => {
                 builder.with_client_auth_cert(issued.chain.clone(), issued.key.clone_key()).expect("key")
