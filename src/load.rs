@@ -30,7 +30,8 @@ pub struct Loaded {
 pub struct Before<'b> {
     pub settings: &'b Settings,
     pub generation: &'b Generation,
-    pub digest: Digest,
+    /// What the files were that the generation was made of; `None` if it is not of any one set of files.
+    pub digest: Option<Digest>,
 }
 
 /// What became of the files.
@@ -64,7 +65,7 @@ pub fn load(config: &Path, before: Option<&Before<'_>>, now: UnixTime) -> Result
         })
         .collect();
     let digest = reader.digest();
-    if before.is_some_and(|before| before.digest == digest) {
+    if before.is_some_and(|before| before.digest == Some(digest)) {
         return Ok(Outcome::Unchanged);
     }
     if let (Some(trust), Some(before)) = (&trust, before) {
@@ -258,3 +259,6 @@ fn kept_or_new<T: PartialEq>(old: Option<&Arc<T>>, new: T) -> Arc<T> {
         _ => Arc::new(new),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

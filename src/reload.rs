@@ -69,7 +69,8 @@ pub struct Reloader {
     gateway: Arc<Gateway>,
     config: PathBuf,
     settings: Settings,
-    digest: Digest,
+    /// `None` while the generation has revocation lists of files that were refused otherwise.
+    digest: Option<Digest>,
     watcher: Watcher,
     requests: mpsc::Receiver<oneshot::Sender<Attempt>>,
     status: Arc<Mutex<Status>>,
@@ -90,6 +91,7 @@ impl Reloader {
         let watcher = Watcher::new(&config, &settings);
         let handle = ReloadHandle { requests: sender, status: status.clone() };
         let expiry = expiry::Warnings::default();
+        let digest = Some(digest);
         (Self { gateway, config, settings, digest, watcher, requests, status, expiry }, handle)
     }
 
@@ -140,6 +142,7 @@ impl Reloader {
             Ok(Err((faults, Some(newer)))) => {
                 let generation = newer.number;
                 self.gateway.install(Arc::new(newer));
+                self.digest = None;
                 audit::reloaded(generation, "revocation lists alone; the rest was refused");
                 Attempt::RevocationsOnly { generation, faults: texts(&faults) }
             }
@@ -162,7 +165,7 @@ impl Reloader {
             // What came anew may have changed between its reading and its watch.
             self.watcher.look_again();
         }
-        self.digest = loaded.digest;
+        self.digest = Some(loaded.digest);
         audit::reloaded(generation, "everything");
         Attempt::Installed { generation }
     }
@@ -202,3 +205,6 @@ impl Reloader {
 fn texts(faults: &Faults) -> Vec<String> {
     faults.0.iter().map(ToString::to_string).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,9 @@ impl Default for Router {
 
 impl Router {
     /// Adds a subscription. From the moment this returns, every new message on its pattern reaches `outbox`.
+    ///
+    /// # Errors
+    /// The inbox that it lies in belongs to another service or to the gateway itself, or the service has too many.
     pub fn subscribe(
         &self,
         permit: SubscribePermit,
@@ -95,6 +98,7 @@ impl Router {
         max_inboxes: usize,
     ) -> Result<Arc<Subscription>, InboxError> {
         if let Some(token) = permit.pattern().inbox_token() {
+            // Responders see where their answers go; none of them may listen there, nor have answers sent there.
             if token.starts_with(REQUESTER_MARK) {
                 return Err(InboxError::Taken);
             }
@@ -147,15 +151,16 @@ impl Router {
         lane.matched.deliver(parcel)
     }
 
-    /// Sends the answer to a request: to the session that asked through the gateway's own inbox, or to whoever
-    /// subscribed to the inbox that the request named.
+    /// Sends the answer to a request: to the session that asked through an inbox of the gateway's, if it still lives,
+    /// or to whoever subscribed to the inbox that the request named.
     pub fn respond(&self, permit: PublishPermit, parcel: &Parcel) -> usize {
         if let Some((token, request)) = requester_address(permit.topic()) {
             let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(outbox) = requesters.get(token) {
-                let message = parcel.message.clone();
-                return usize::from(outbox.push(Outgoing::Response { request, message }));
-            }
+            let message = parcel.message.clone();
+            let taken = requesters
+                .get(token)
+                .is_some_and(|outbox| outbox.push(Outgoing::Response { request, message }));
+            return usize::from(taken);
         }
         self.lane(permit).matched.deliver(parcel)
     }
@@ -274,13 +279,12 @@ fn shard_key<'a>(first_token: &'a str, inbox_token: Option<&'a str>) -> &'a str 
     inbox_token.unwrap_or(first_token)
 }
 
-/// What the tokens of the gateway's own inboxes begin with. Nobody subscribes there, ever: an answerer is shown the
-/// token, and as the owner of the inbox it could answer, or after the requester's end read, what others were asked.
+/// Begins the token of every inbox that the gateway makes, and of no inbox that a service can have.
 const REQUESTER_MARK: char = '$';
 
-/// The token of the gateway's own inbox for a session's requests.
-pub fn requester_token(random: u128) -> Box<str> {
-    format!("{REQUESTER_MARK}{random:032x}").into()
+/// The token of the inbox that the gateway makes for the requests of one session, from bytes that nobody can guess.
+pub fn requester_token(random: [u8; 16]) -> Box<str> {
+    format!("{REQUESTER_MARK}{:032x}", u128::from_be_bytes(random)).into()
 }
 
 /// The topic of the gateway's own inbox for one request of a session.
@@ -289,7 +293,7 @@ pub fn requester_topic(token: &str, request: u64) -> Option<Topic> {
 }
 
 fn requester_address(topic: &Topic) -> Option<(&str, u64)> {
-    let token = topic.inbox_token()?;
+    let token = topic.inbox_token().filter(|token| token.starts_with(REQUESTER_MARK))?;
     let mut rest = topic.tokens().skip(2);
     let request = rest.next()?.parse().ok()?;
     rest.next().is_none().then_some((token, request))

@@ -166,11 +166,12 @@ impl Session {
             if timer.is_elapsed() || next < timer.deadline() {
                 timer.as_mut().reset(next);
             }
+            // In no fixed order, and read even while much waits to be written: a peer that is behind with its messages
+            // is still heard. What is read waits in the reader until there is room for its answers.
             tokio::select! {
-                biased;
                 () = self.outbox.alarmed() => {}
                 written = writer.write(), if writer.is_waiting() => written?,
-                read = reader.read(), if reader.may_read() && writer.has_room() => {
+                read = reader.read(), if reader.may_read() => {
                     read?;
                     self.keepalive.heard(Instant::now());
                 }
@@ -279,7 +280,7 @@ impl Session {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut more = true;
         while more && writer.has_room() {
-            more = self.outbox.take(&mut scratch, BATCH);
+            more = self.outbox.take(&mut scratch, BATCH, wire::HIGH_WATER);
             for item in scratch.drain(..) {
                 self.write_item(item, writer, now);
             }
@@ -330,7 +331,7 @@ impl Session {
             writer.message(subscription.sid(), message);
             self.counts.deliveries += 1;
         }
-        if subscription.is_exhausted() {
+        if subscription.is_over() {
             self.subscriptions.remove(subscription.sid());
             self.gateway.router.unsubscribe(subscription);
         }
@@ -388,3 +389,6 @@ impl Drop for Session {
 
 /// How long a peer has to read the close frame and to answer it.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

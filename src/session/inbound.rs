@@ -139,7 +139,7 @@ impl Session {
 
     fn unsubscribe(&mut self, sid: &Sid, max: Option<u64>) -> Result<Outcome, Fault> {
         let subscription = self.subscriptions.get(sid).ok_or(Fault::UnknownSid)?;
-        // What is queued counts only when it is written: the last that may be ends the subscription.
+        // Until `max` is reached the last message that is written ends it.
         if let Some(max) = max.filter(|max| *max > 0)
             && !subscription.end_after(max)
         {
@@ -264,7 +264,7 @@ impl Session {
         let (router, outbox) = (&self.gateway.router, &self.outbox);
         self.requester
             .get_or_insert_with(|| {
-                let token: Box<str> = requester_token(u128::from_be_bytes(random()));
+                let token = requester_token(random());
                 router.register_requester(&token, outbox.clone());
                 token
             })

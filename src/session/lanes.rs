@@ -42,4 +42,10 @@ impl Lanes {
         self.known.clear();
         self.denials.clear();
     }
+
+    /// Lanes and counted denials.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> (usize, usize) {
+        (self.known.len(), self.denials.len())
+    }
 }

@@ -102,20 +102,21 @@ impl Outbox {
         true
     }
 
-    /// Moves up to `most` waiting items to `into`, and returns whether more wait.
-    pub fn take(&self, into: &mut Vec<Outgoing>, most: usize) -> bool {
+    /// Moves waiting items to `into`, up to `most` of them and up to the one that fills `most_bytes`, and returns
+    /// whether more wait.
+    pub fn take(&self, into: &mut Vec<Outgoing>, most: usize, most_bytes: usize) -> bool {
         let mut queue = self.lock();
-        let count = queue.items.len().min(most);
-        into.extend(queue.items.drain(..count));
-        if queue.items.is_empty() {
-            queue.bytes = 0;
-            // A burst's room is given back, so that an idle session costs little.
-            if queue.items.capacity() > RETAINED_ITEMS {
-                queue.items = VecDeque::new();
-            }
-        } else {
-            let taken: usize = into.iter().rev().take(count).map(Outgoing::bytes).sum();
-            queue.bytes -= taken;
+        let mut bytes = 0;
+        for _ in 0..most {
+            let next = if bytes < most_bytes { queue.items.pop_front() } else { None };
+            let Some(item) = next else { break };
+            bytes += item.bytes();
+            into.push(item);
+        }
+        queue.bytes -= bytes;
+        // A burst's room is given back, so that an idle session costs little.
+        if queue.items.is_empty() && queue.items.capacity() > RETAINED_ITEMS {
+            queue.items = VecDeque::new();
         }
         !queue.items.is_empty()
     }
@@ -170,7 +171,7 @@ mod tests {
         assert!(outbox.push(event()) && outbox.push(event()));
         assert!(!outbox.push(event()));
         let mut taken = Vec::new();
-        assert!(outbox.has_overflowed() && outbox.take(&mut taken, 1));
+        assert!(outbox.has_overflowed() && outbox.take(&mut taken, 1, usize::MAX));
         assert!(!outbox.push(event()), "a session that overflowed takes nothing more");
     }
 
@@ -180,9 +181,20 @@ mod tests {
         let outbox = Outbox::new(usize::MAX, 2 * size);
         assert!(outbox.push(event()) && outbox.push(event()));
         let mut taken = Vec::new();
-        assert!(outbox.take(&mut taken, 1));
+        assert!(outbox.take(&mut taken, 1, usize::MAX));
         assert!(outbox.push(event()));
         assert!(!outbox.push(event()));
+    }
+
+    #[test]
+    fn no_more_is_taken_than_fills_the_bytes_asked_for() {
+        let (outbox, size) = (Outbox::new(8, usize::MAX), event().bytes());
+        assert!((0..5).all(|_| outbox.push(event())));
+        let mut taken = Vec::new();
+        assert!(outbox.take(&mut taken, 8, 2 * size - 1) && taken.len() == 2);
+        assert!(outbox.take(&mut taken, 8, 1) && taken.len() == 3);
+        assert!(!outbox.take(&mut taken, 8, usize::MAX) && taken.len() == 5);
+        assert_eq!(outbox.lock().bytes, 0);
     }
 
     #[test]
@@ -192,6 +204,6 @@ mod tests {
         outbox.close();
         assert!(!outbox.push(event()));
         let mut taken = Vec::new();
-        assert!(!outbox.take(&mut taken, 8) && taken.is_empty());
+        assert!(!outbox.take(&mut taken, 8, usize::MAX) && taken.is_empty());
     }
 }

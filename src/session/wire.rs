@@ -19,7 +19,7 @@ use crate::websocket::{self, Decoder, FrameFault, FrameLimits, Incoming};
 const READ_CHUNK: usize = 4 * 1024;
 const READ_CHUNK_BUSY: usize = 16 * 1024;
 /// Bytes of output above which nothing more is read, executed or taken from the queue.
-const HIGH_WATER: usize = 64 * 1024;
+pub(super) const HIGH_WATER: usize = 64 * 1024;
 /// Room that an empty buffer keeps.
 const RETAINED: usize = 4 * 1024;
 
@@ -162,7 +162,8 @@ impl<S: AsyncWrite> Writer<S> {
 
     /// When the peer counts as stuck.
     pub(super) fn stalls_at(&self, patience: Duration) -> Option<Instant> {
-        self.stuck_since.map(|since| since + patience)
+        // What waits since this very moment counts too, or the session would sleep past the peer's deadline.
+        self.is_waiting().then(|| self.stuck_since.unwrap_or_else(Instant::now) + patience)
     }
 
     pub(super) fn has_stalled(&self, now: Instant, patience: Duration) -> bool {
