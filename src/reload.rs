@@ -8,11 +8,11 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{unix_ms, unix_now};
@@ -97,9 +97,11 @@ impl Reloader {
 
     /// Attempts a reload after every change until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut poll = interval(self.settings.reload.poll_interval);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut poll = every(self.settings.reload.poll_interval);
         loop {
+            if poll.period() != self.settings.reload.poll_interval {
+                poll = every(self.settings.reload.poll_interval);
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -200,6 +202,12 @@ impl Reloader {
     fn was_refused(&self) -> bool {
         !self.status.lock().unwrap_or_else(PoisonError::into_inner).faults.is_empty()
     }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut poll = interval(period);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    poll
 }
 
 fn texts(faults: &Faults) -> Vec<String> {

@@ -244,6 +244,19 @@ async fn polling_finds_what_was_not_notified() {
 }
 
 #[tokio::test]
+async fn a_new_polling_interval_is_taken_too() {
+    let harness = start().await;
+    reconfigure(&harness, "poll_interval_ms = 3600000", "poll_interval_ms = 100");
+    taken(&harness, 2).await;
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let other_name = elsewhere.path().join("policy");
+    fs::hard_link(&harness.policy, &other_name).expect("another name");
+    tried(&harness).await;
+    fs::write(&other_name, NARROW).expect("written");
+    taken(&harness, 3).await;
+}
+
+#[tokio::test]
 async fn sighup_reloads_the_real_binary() {
     let harness = start().await;
     reconfigure(&harness, "[gateway]", "log = { format = \"json\", filter = \"info\" }\n[gateway]");
