@@ -35,7 +35,13 @@ pub fn ended(session: &str, service: &str, fingerprint: &str, reason: CloseReaso
 }
 
 /// An operation was denied; `times` is how often the session was denied just that.
-pub fn denied(session: SessionId, standing: &Standing, operation: &Operation, denial: &Denial, times: u64) {
+pub fn denied(
+    session: SessionId,
+    standing: &Standing,
+    operation: &Operation<'_>,
+    denial: &Denial,
+    times: u64,
+) {
     tracing::warn!(
         target: TARGET, event = "denied", %session, service = %standing.identity.service(),
         op = %operation.op, topic = ?operation.subject(), why = %denial, times, generation = standing.generation,

@@ -171,8 +171,7 @@ impl Session {
             tokio::select! {
                 () = self.outbox.alarmed() => {}
                 written = writer.write(), if writer.is_waiting() => written?,
-                read = reader.read(), if reader.may_read() => {
-                    read?;
+                () = reader.read(), if reader.may_read() => {
                     self.keepalive.heard(Instant::now());
                 }
                 () = self.outbox.woken(), if !writer.is_waiting() => {}
@@ -284,7 +283,7 @@ impl Session {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut more = true;
         while more && writer.has_room() {
-            more = self.outbox.take(&mut scratch, BATCH, wire::HIGH_WATER);
+            more = self.outbox.take(&mut scratch, BATCH, writer.room());
             for item in scratch.drain(..) {
                 self.write_item(item, writer, now);
             }
@@ -320,9 +319,7 @@ impl Session {
         let Delivery { subscription, message, answer_within } = delivery;
         subscription.count_written();
         // It may have been queued before the subscription ended or was narrowed.
-        let is_live =
-            self.subscriptions.get(subscription.sid()).is_some_and(|live| Arc::ptr_eq(live, subscription));
-        if !is_live {
+        if subscription.has_ended() {
             return;
         }
         if !subscription.filters(message.topic()) {

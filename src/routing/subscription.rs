@@ -94,6 +94,11 @@ impl Subscription {
         &self.outbox
     }
 
+    /// Whether it was taken away, so that what still waits for it is dropped.
+    pub fn has_ended(&self) -> bool {
+        self.most.load(Ordering::SeqCst) == 0
+    }
+
     pub(super) fn end(&self) {
         self.most.store(0, Ordering::SeqCst);
     }

@@ -26,18 +26,18 @@ pub enum Fault {
     Unsupported,
 }
 
-/// Which operation an answer is about.
+/// Which operation an answer is about. Borrows from its frame: most operations succeed, and nobody asks.
 #[derive(Debug)]
-pub struct Operation {
+pub struct Operation<'a> {
     pub id: Option<OpId>,
     pub op: Op,
-    pub topic: Option<Box<str>>,
+    pub topic: Option<Cow<'a, str>>,
     pub sid: Option<Sid>,
 }
 
-impl Operation {
-    pub(super) fn of(command: &Command<'_>) -> Self {
-        let (topic, sid): (Option<&str>, Option<&Sid>) = match command {
+impl<'a> Operation<'a> {
+    pub(super) fn of(command: &Command<'a>) -> Self {
+        let (topic, sid): (Option<&Cow<'a, str>>, Option<&Sid>) = match command {
             Command::Subscribe { topic, sid, .. } => (Some(topic), Some(sid)),
             Command::Unsubscribe { sid, .. } => (None, Some(sid)),
             Command::Publish { topic, .. } | Command::Request { topic, .. } => (Some(topic), None),
@@ -45,7 +45,7 @@ impl Operation {
             Command::WhoAmI { .. } | Command::Reauthenticate { .. } => (None, None),
         };
         // What cannot be a topic is not repeated: to the peer, to the audit log, or into the memory of denials.
-        let topic = topic.filter(|topic| topic.len() <= MAX_TOPIC_BYTES).map(Into::into);
+        let topic = topic.filter(|topic| topic.len() <= MAX_TOPIC_BYTES).cloned();
         Self { id: command.id(), op: command.op(), topic, sid: sid.cloned() }
     }
 
@@ -63,7 +63,7 @@ impl Operation {
         Event::Error(Box::new(ErrorEvent {
             id: self.id,
             op: Some(self.op),
-            topic: self.topic,
+            topic: self.topic.map(|topic| topic.into_owned().into_boxed_str()),
             sid: self.sid,
             code: fault.code(),
             reason: fault.reason(),

@@ -17,7 +17,7 @@ use super::{CloseReason, Session, random};
 use crate::policy::{Denial, DenialReason, GroupName, Rule};
 use crate::protocol::json::{self, DecodeLimits};
 use crate::protocol::{self, Command, Event, Headers, Message, OkResult, OpId, Payload, Sid};
-use crate::routing::{InboxError, Parcel, requester_token, requester_topic};
+use crate::routing::{InboxError, Lane, Parcel, requester_token, requester_topic};
 use crate::topic::{Pattern, Topic};
 use crate::websocket::{Incoming, Utf8Bytes};
 
@@ -209,8 +209,9 @@ impl Session {
     ) -> Result<Outcome, Fault> {
         let reply = Topic::parse(reply)?;
         let permit = self.rights.take(&reply, now.into_std())?;
-        let parcel = self.parcel(reply, payload, headers, None, None);
-        self.gateway.router.respond(permit, &parcel);
+        let from = self.standing.identity.service().clone();
+        let message = Arc::new(Message::new(reply, from, payload, headers, None));
+        self.gateway.router.respond(permit, &Parcel { message, sender: self.id, answer_within: None });
         Ok(Outcome::DONE)
     }
 
@@ -223,30 +224,17 @@ impl Session {
         reply: Option<Topic>,
         answer_within: Option<Duration>,
     ) -> Result<usize, Fault> {
-        if self.lanes.get(topic).is_none() {
-            let topic = Topic::parse(topic)?;
-            let permit = self.standing.grants.publish(&topic)?;
-            self.lanes.insert(topic, self.gateway.router.lane(permit));
-        }
-        let Some(topic) = self.lanes.get(topic).map(|lane| lane.permit().topic().clone()) else {
-            return Ok(0);
+        let (router, from, sender) = (&self.gateway.router, self.standing.identity.service(), self.id);
+        let down = |lane: &mut Lane| {
+            let topic = lane.permit().topic().clone();
+            let message = Arc::new(Message::new(topic, from.clone(), payload, headers, reply));
+            router.publish(lane, &Parcel { message, sender, answer_within })
         };
-        let parcel = self.parcel(topic.clone(), payload, headers, reply, answer_within);
-        let lane = self.lanes.get(topic.as_str());
-        Ok(lane.map_or(0, |lane| self.gateway.router.publish(lane, &parcel)))
-    }
-
-    fn parcel(
-        &self,
-        topic: Topic,
-        payload: Payload,
-        headers: Headers,
-        reply: Option<Topic>,
-        answer_within: Option<Duration>,
-    ) -> Parcel {
-        let from = self.standing.identity.service().clone();
-        let message = Arc::new(Message::new(topic, from, payload, headers, reply));
-        Parcel { message, sender: self.id, answer_within }
+        if let Some(lane) = self.lanes.get(topic) {
+            return Ok(down(lane));
+        }
+        let permit = self.standing.grants.publish(&Topic::parse(topic)?)?;
+        Ok(down(self.lanes.insert(router.lane(permit))))
     }
 
     fn reply_topic(&self, reply: &str) -> Result<Topic, Fault> {
@@ -283,7 +271,7 @@ impl Session {
         }
     }
 
-    fn record(&mut self, operation: &Operation, fault: &Fault) {
+    fn record(&mut self, operation: &Operation<'_>, fault: &Fault) {
         if let Fault::Forbidden(denial) = fault {
             self.counts.denials += 1;
             self.gateway.metrics.denied();

@@ -20,11 +20,11 @@ impl Lanes {
         self.known.get_mut(topic)
     }
 
-    pub(super) fn insert(&mut self, topic: Topic, lane: Lane) -> &mut Lane {
+    pub(super) fn insert(&mut self, lane: Lane) -> &mut Lane {
         if self.known.len() >= MOST {
             self.known.clear();
         }
-        self.known.entry(topic).insert_entry(lane).into_mut()
+        self.known.entry(lane.permit().topic().clone()).insert_entry(lane).into_mut()
     }
 
     /// Counts a denial of `what`. Whether the audit log should have it: the first, the second, the fourth, … of each,

@@ -1,9 +1,11 @@
 //! The two ends of a session's stream: bytes in with frames cut from them, frames out gathered into few writes.
 //!
 //! Invariant: the input holds at most one message above what is processed, the output stays near [`HIGH_WATER`], and
-//! neither keeps a burst's memory.
+//! neither keeps a burst's memory for longer than until the next quiet frame, which keepalive brings.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -15,13 +17,16 @@ use crate::limits::Limits;
 use crate::protocol::{Event, Message, Sid, json};
 use crate::websocket::{self, Decoder, FrameFault, FrameLimits, Incoming};
 
-/// Bytes asked of the stream at once, while little comes and while much does (one TLS record).
+/// Room made before each read while little comes.
 const READ_CHUNK: usize = 4 * 1024;
-const READ_CHUNK_BUSY: usize = 16 * 1024;
-/// Bytes of output above which nothing more is read, executed or taken from the queue.
-pub(super) const HIGH_WATER: usize = 64 * 1024;
-/// Room that an empty buffer keeps.
+/// Bytes after which a turn of the session's loop reads no more, and the room made while much comes: one TLS record.
+const READ_TURN: usize = 16 * 1024;
+/// Bytes of output above which nothing more is read, executed or taken from the queue. With a message on top it is
+/// still below the 64 KiB that rustls encrypts at once.
+const HIGH_WATER: usize = 48 * 1024;
+/// Room that an empty buffer keeps while little passes through it, and while much does.
 const RETAINED: usize = 4 * 1024;
+const RETAINED_BUSY: usize = 32 * 1024;
 
 /// The reading end.
 pub(super) struct Reader<S> {
@@ -30,8 +35,12 @@ pub(super) struct Reader<S> {
     decoder: Decoder,
     /// Whether the buffer may hold a whole frame that was not looked at yet.
     fresh: bool,
+    /// Nothing more comes: the stream ended or failed.
     at_end: bool,
-    chunk: usize,
+    /// Whether the last turn brought much.
+    busy: bool,
+    /// The most that the buffer could hold since it was made; its own `capacity` shrinks as bytes are taken off.
+    room: usize,
 }
 
 /// The writing end.
@@ -60,7 +69,8 @@ pub(super) fn split<S: AsyncRead + AsyncWrite>(
         buffer: early,
         decoder,
         at_end: false,
-        chunk: READ_CHUNK,
+        busy: false,
+        room: 0,
     };
     let writer = Writer {
         half: write,
@@ -78,18 +88,28 @@ fn frame_limits(limits: &Limits) -> FrameLimits {
 }
 
 impl<S: AsyncRead> Reader<S> {
-    /// Reads what is there. Cancel safe.
-    pub(super) async fn read(&mut self) -> Result<(), CloseReason> {
-        self.buffer.reserve(self.chunk);
-        match self.half.read_buf(&mut self.buffer).await {
-            Ok(0) => self.at_end = true,
-            Ok(read) => {
-                self.fresh = true;
-                self.chunk = if read >= READ_CHUNK { READ_CHUNK_BUSY } else { READ_CHUNK };
-            }
-            Err(_) => return Err(CloseReason::PeerGone),
+    /// Waits for bytes, and reads what is there. Cancel safe.
+    ///
+    /// TLS hands out one record at a time, and a turn of the loop for each would cost more than the message in it.
+    pub(super) async fn read(&mut self) {
+        let mut read = self.read_once().await;
+        while !self.at_end
+            && read < READ_TURN
+            && let Some(more) = if_ready(self.read_once()).await
+        {
+            read += more;
         }
-        Ok(())
+        self.busy = read >= READ_CHUNK;
+    }
+
+    async fn read_once(&mut self) -> usize {
+        self.buffer.reserve(if self.busy { READ_TURN } else { READ_CHUNK });
+        self.room = self.room.max(self.buffer.capacity());
+        // How a stream ends makes no difference: what came before is still looked at.
+        let read = self.half.read_buf(&mut self.buffer).await.unwrap_or(0);
+        self.at_end = read == 0;
+        self.fresh |= read > 0;
+        read
     }
 
     /// Whether reading makes sense: not while whole frames wait to be looked at.
@@ -105,8 +125,8 @@ impl<S: AsyncRead> Reader<S> {
         let incoming = self.decoder.decode(&mut self.buffer).map_err(|fault| reason_of(&fault))?;
         if incoming.is_none() {
             self.fresh = false;
-            if self.buffer.is_empty() && self.buffer.capacity() > RETAINED {
-                self.buffer = BytesMut::new();
+            if self.buffer.is_empty() && self.room > retained(self.busy) {
+                (self.buffer, self.room) = (BytesMut::new(), 0);
             }
         }
         Ok(incoming)
@@ -115,6 +135,20 @@ impl<S: AsyncRead> Reader<S> {
     pub(super) fn set_limits(&mut self, limits: &Limits) {
         self.decoder.set_limits(frame_limits(limits));
     }
+}
+
+fn retained(busy: bool) -> usize {
+    if busy { RETAINED_BUSY } else { RETAINED }
+}
+
+/// Polls once: what the future gives, if it gives it without waiting.
+async fn if_ready<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 fn reason_of(fault: &FrameFault) -> CloseReason {
@@ -157,7 +191,12 @@ impl<S: AsyncWrite> Writer<S> {
 
     /// Whether more may be queued.
     pub(super) fn has_room(&self) -> bool {
-        self.buffer.len() - self.sent < HIGH_WATER
+        self.room() > 0
+    }
+
+    /// Bytes that may be queued; the last message may go beyond.
+    pub(super) fn room(&self) -> usize {
+        HIGH_WATER.saturating_sub(self.buffer.len() - self.sent)
     }
 
     /// When the peer counts as stuck.
@@ -179,23 +218,32 @@ impl<S: AsyncWrite> Writer<S> {
     }
 
     async fn write_some(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            self.half.flush().await?;
-            self.unflushed = false;
-            return Ok(());
+        if !self.buffer.is_empty() {
+            let written = self.half.write(self.buffer.get(self.sent..).unwrap_or_default()).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.sent += written;
+            self.unflushed = true;
+            // Something went out: the peer's patience begins anew.
+            self.stuck_since = Some(Instant::now());
+            if self.sent < self.buffer.len() {
+                return Ok(());
+            }
+            self.empty();
         }
-        let written = self.half.write(self.buffer.get(self.sent..).unwrap_or_default()).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        self.sent += written;
-        self.unflushed = true;
-        if self.sent >= self.buffer.len() {
-            self.sent = 0;
-            self.buffer.clear();
-            self.buffer.shrink_to(RETAINED);
-        }
+        self.half.flush().await?;
+        self.unflushed = false;
         Ok(())
+    }
+
+    /// Forgets what was written. Its room stays while it is used: to give it back and take it again for every burst
+    /// costs more than the burst.
+    fn empty(&mut self) {
+        let is_busy = self.buffer.len() >= self.buffer.capacity() / 4;
+        self.sent = 0;
+        self.buffer.clear();
+        self.buffer.shrink_to(retained(is_busy));
     }
 }
 

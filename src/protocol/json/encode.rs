@@ -49,7 +49,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
 /// Appends what stands before [`MessageTail::of_message`] in the frame for one subscription.
 pub fn message_head(sid: &Sid, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"op":"msg","sid":"#);
-    write_json(sid, out);
+    write_sid(sid, out);
 }
 
 /// Appends what stands before [`MessageTail::of_response`] in the answer to one request.
@@ -104,6 +104,14 @@ fn capacity(message: &Message) -> usize {
         _ => payload.len() / 3 + 4,
     };
     message.size() + base64
+}
+
+/// A sid has no character that JSON would escape, and as a number it stands as it reads.
+fn write_sid(sid: &Sid, out: &mut Vec<u8>) {
+    let quote: &[u8] = if sid.is_number() { b"" } else { b"\"" };
+    for part in [quote, sid.as_str().as_bytes(), quote] {
+        out.extend_from_slice(part);
+    }
 }
 
 fn write_payload(payload: WirePayload<'_>, out: &mut Vec<u8>) {

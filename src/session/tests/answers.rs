@@ -64,7 +64,7 @@ fn every_fault() -> Vec<(Fault, ErrorCode)> {
     faults
 }
 
-fn operation() -> Operation {
+fn operation() -> Operation<'static> {
     Operation { id: OpId::new(7), op: Op::Publish, topic: Some("a.secret".into()), sid: Sid::from_number(3) }
 }
 
@@ -105,7 +105,7 @@ fn lanes_and_told_denials_are_bounded() {
     let mut most = (0, 0);
     for number in 0..2_000 {
         let topic = Topic::parse(&format!("a.{number}")).unwrap();
-        lanes.insert(topic.clone(), router.lane(rights.publish(&topic).unwrap()));
+        lanes.insert(router.lane(rights.publish(&topic).unwrap()));
         assert!(lanes.get(topic.as_str()).is_some());
         lanes.is_telling(topic.as_str());
         most = most.max(lanes.len());

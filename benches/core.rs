@@ -1,0 +1,164 @@
+//! The costs of one message that do no I/O: decode, decide, match, encode. `cargo bench --bench core`.
+
+use std::hint::black_box;
+
+use divan::Bencher;
+use portcullis::identity::{RuleName, ServiceName};
+use portcullis::policy::{Grant, Grants, PatternTemplate, Policy, ServicePattern};
+use portcullis::protocol::json::{self, DecodeLimits};
+use portcullis::protocol::{Command, Headers, Message, Sid};
+use portcullis::topic::{Pattern, PatternIndex, Topic};
+use portcullis::websocket::{self, Utf8Bytes};
+
+const SMALL: usize = 128;
+const LARGE: usize = 16 * 1024;
+/// Iterations of one sample: the clock is too coarse for one.
+const MANY: u32 = 1_000;
+const SOME: u32 = 50;
+
+fn main() {
+    divan::main();
+}
+
+fn topic(text: &str) -> Topic {
+    Topic::parse(text).expect("a topic")
+}
+
+/// Looking one topic up among 100,000 subscriptions.
+mod match_among_100_000_patterns {
+    use super::*;
+
+    /// 1,000 first tokens with 100 patterns each; every twentieth ends in `>`, every twentieth has a `*`.
+    fn index() -> PatternIndex<usize> {
+        let mut index = PatternIndex::new();
+        for place in 0..100_000 {
+            let (service, entity) = (place / 100, place % 100);
+            let text = match place % 20 {
+                0 => format!("service-{service}.entity-{entity}.>"),
+                10 => format!("service-{service}.*.region-{entity}"),
+                _ => format!("service-{service}.entity-{entity}.created"),
+            };
+            index.insert(&Pattern::parse(&text).expect("a pattern"), place);
+        }
+        index
+    }
+
+    /// Matched by a literal pattern, by one that ends in `>`, and by none.
+    const TOPICS: [&str; 3] =
+        ["service-500.entity-51.created", "service-500.entity-20.updated", "service-500.entity-51.lost"];
+
+    #[divan::bench(sample_size = MANY, args = TOPICS)]
+    fn look_up(bencher: Bencher, text: &str) {
+        let (index, topic) = (index(), topic(text));
+        bencher.bench_local(|| {
+            let mut found = 0;
+            index.for_each_match(black_box(&topic), |_| found += 1);
+            found
+        });
+    }
+
+    #[divan::bench(sample_size = MANY)]
+    fn insert_and_remove(bencher: Bencher) {
+        let mut index = index();
+        let pattern = Pattern::parse("service-500.entity-51.*").expect("a pattern");
+        bencher.bench_local(|| {
+            index.insert(black_box(&pattern), usize::MAX);
+            index.remove(&pattern, &usize::MAX)
+        });
+    }
+}
+
+/// From the text of a frame to a command, and from a message to the frame of a subscriber.
+mod json_codec {
+    use super::*;
+
+    /// A `pub` whose payload is a JSON object of about `bytes` bytes.
+    fn frame(bytes: usize) -> Utf8Bytes {
+        let items = vec![r#"{"sku":"A-1029","quantity":3,"price":1999}"#; bytes / 43].join(",");
+        format!(r#"{{"op":"pub","topic":"orders.created.eu","data":{{"items":[{items}]}}}}"#).into()
+    }
+
+    fn decode(frame: &Utf8Bytes) -> Command<'_> {
+        json::decode(frame, &DecodeLimits { max_payload: 512 * 1024 }).expect("a command")
+    }
+
+    fn message(bytes: usize) -> Message {
+        let frame = frame(bytes);
+        let Command::Publish { payload, .. } = decode(&frame) else { unreachable!("the frame is a pub") };
+        let from = ServiceName::parse("checkout").expect("a name");
+        Message::new(topic("orders.created.eu"), from, payload, Headers::EMPTY, None)
+    }
+
+    #[divan::bench(sample_size = SOME, args = [SMALL, LARGE])]
+    fn decode_pub(bencher: Bencher, bytes: usize) {
+        let frame = frame(bytes);
+        bencher.bench_local(|| {
+            black_box(decode(black_box(&frame)));
+        });
+    }
+
+    /// Once for all subscribers of a message.
+    #[divan::bench(sample_size = SOME, args = [SMALL, LARGE])]
+    fn encode_shared_tail(bencher: Bencher, bytes: usize) {
+        bencher
+            .with_inputs(|| message(bytes))
+            .bench_local_refs(|message| message.json().of_message().len());
+    }
+
+    /// Once for each subscriber.
+    #[divan::bench(sample_size = SOME, args = [SMALL, LARGE])]
+    fn frame_for_one_subscriber(bencher: Bencher, bytes: usize) {
+        let (message, sid) = (message(bytes), Sid::from_number(7).expect("small"));
+        let (mut head, mut out) = (Vec::with_capacity(64), Vec::with_capacity(2 * LARGE));
+        bencher.bench_local(|| {
+            head.clear();
+            out.clear();
+            json::message_head(black_box(&sid), &mut head);
+            websocket::text(&mut out, &[&head, message.json().of_message()]);
+            out.len()
+        });
+    }
+}
+
+/// One verdict of the policy for a service to which so many rules apply. A session asks once for each topic and keeps
+/// the answer.
+mod policy_verdict {
+    use super::*;
+
+    const RULES: [usize; 3] = [10, 1_000, 10_000];
+
+    fn grants(rules: usize) -> Grants {
+        let pattern = |text: String| PatternTemplate::parse(&text).expect("a pattern");
+        let mut grant = Grant::new(RuleName::parse("bench").expect("a name"));
+        grant.services = vec![ServicePattern::Any];
+        grant.publish = (0..rules).map(|rule| pattern(format!("domain-{rule}.*.created"))).collect();
+        grant.subscribe = (0..rules).map(|rule| pattern(format!("domain-{rule}.>"))).collect();
+        grant.deny_publish = (0..rules).map(|rule| pattern(format!("domain-{rule}.internal.>"))).collect();
+        grant.deny_subscribe = (0..rules).map(|rule| pattern(format!("domain-{rule}.internal.>"))).collect();
+        let policy = Policy::new(vec![grant]).expect("a policy");
+        policy.grants(&ServiceName::parse("checkout").expect("a name"), &[])
+    }
+
+    #[divan::bench(sample_size = MANY, args = RULES)]
+    fn publish_allowed(bencher: Bencher, rules: usize) {
+        let (grants, topic) = (grants(rules), topic("domain-5.orders.created"));
+        bencher.bench_local(|| grants.publish(black_box(&topic)).expect("granted"));
+    }
+
+    #[divan::bench(sample_size = MANY, args = RULES)]
+    fn publish_denied(bencher: Bencher, rules: usize) {
+        let (grants, topic) = (grants(rules), topic("domain-5.internal.created"));
+        bencher.bench_local(|| grants.publish(black_box(&topic)).expect_err("denied"));
+    }
+
+    #[divan::bench(sample_size = MANY, args = RULES)]
+    fn subscribe_allowed(bencher: Bencher, rules: usize) {
+        let (grants, pattern) = (grants(rules), Pattern::parse("domain-5.*.created").expect("a pattern"));
+        bencher.bench_local(|| grants.subscribe(black_box(&pattern), None).expect("granted"));
+    }
+
+    #[divan::bench(sample_count = 10, sample_size = 1, args = RULES)]
+    fn compile(bencher: Bencher, rules: usize) {
+        bencher.bench_local(|| grants(black_box(rules)));
+    }
+}
