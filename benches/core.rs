@@ -100,9 +100,7 @@ mod json_codec {
     /// Once for all subscribers of a message.
     #[divan::bench(sample_size = SOME, args = [SMALL, LARGE])]
     fn encode_shared_tail(bencher: Bencher, bytes: usize) {
-        bencher
-            .with_inputs(|| message(bytes))
-            .bench_local_refs(|message| message.json().of_message().len());
+        bencher.with_inputs(|| message(bytes)).bench_local_refs(|message| message.json().of_message().len());
     }
 
     /// Once for each subscriber.

@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::expiry::{certificate_end, revocation_end};
 use crate::gateway::Gateway;
 use crate::limits::Refused;
-use crate::session::{CloseReason, Counts};
+use crate::session::CloseReason;
 
 /// The metrics of one gateway.
 pub struct Metrics {
@@ -125,8 +125,8 @@ impl Metrics {
         );
         registry.register("files_broken", "1 while the files are refused", m.files_broken.clone());
         registry.register("operations_denied", "Operations that the policy denied", m.denied.clone());
-        registry.register("commands", "Operations of ended sessions", m.commands.clone());
-        registry.register("deliveries", "Messages delivered to ended sessions", m.deliveries.clone());
+        registry.register("commands", "Operations that sessions asked for", m.commands.clone());
+        registry.register("deliveries", "Messages delivered to sessions", m.deliveries.clone());
         Self { registry, ..metrics }
     }
 
@@ -148,10 +148,14 @@ impl Metrics {
         self.refused.get_or_create(&label(kind)).inc();
     }
 
-    pub fn closed(&self, reason: CloseReason, counts: Counts) {
+    pub fn closed(&self, reason: CloseReason) {
         self.closed.get_or_create(&label(reason.label())).inc();
-        self.commands.inc_by(counts.commands);
-        self.deliveries.inc_by(counts.deliveries);
+    }
+
+    /// Sessions tell about once a second what they did since they last told.
+    pub fn traffic(&self, commands: u64, deliveries: u64) {
+        self.commands.inc_by(commands);
+        self.deliveries.inc_by(deliveries);
     }
 
     pub fn handshake(&self, took: Duration) {

@@ -220,6 +220,12 @@ impl Router {
 }
 
 impl Lane {
+    /// Subscriptions that it led to when it was last looked at.
+    pub fn receivers(&self) -> usize {
+        let in_groups: usize = self.matched.groups.iter().map(|(_, members)| members.len()).sum();
+        self.matched.direct.len() + in_groups
+    }
+
     /// The permit that opened it.
     pub fn permit(&self) -> &PublishPermit {
         &self.permit

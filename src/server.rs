@@ -115,6 +115,8 @@ impl Server {
         // A moment more than the sessions' own deadline, so that they end by it and say so.
         if timeout(patience + LAST_WORDS, self.connections.wait()).await.is_err() {
             self.gateway.stop();
+            // For the close frames of those that can still be told.
+            let _ = timeout(LAST_WORDS, self.connections.wait()).await;
             let left = self.connections.len();
             tracing::warn!(left, "connections did not end in time and are aborted");
         }

@@ -5,8 +5,7 @@ use crate::gateway::{Gateway, Phase};
 use crate::generation::Generation;
 use crate::identity::peer::VerifiedPeer;
 use crate::limits::{Admission, Refused, ServicePlace};
-use crate::session::CloseReason;
-use crate::verdict::{self, Refusal, Standing};
+use crate::verdict::{self, Overruled, Refusal, Standing};
 
 /// A peer that may have its 101 if its request is in order.
 pub struct Admitted {
@@ -22,8 +21,8 @@ pub enum Turned {
     Away(#[from] Refusal),
     #[error(transparent)]
     Full(#[from] Refused),
-    #[error("the verdict was overruled before the request was answered: {}", .0.label())]
-    Overruled(CloseReason),
+    #[error("the verdict was overruled before the request was answered")]
+    Overruled(#[from] Overruled),
     #[error("the gateway is draining")]
     Draining,
 }
@@ -55,8 +54,7 @@ impl Admitted {
         }
         if gateway.generation_number() != self.standing.generation {
             let generation = gateway.generation();
-            self.standing = verdict::judge_again(&generation, &mut self.peer, &self.standing, unix_now())
-                .map_err(Turned::Overruled)?;
+            self.standing = verdict::judge_again(&generation, &mut self.peer, &self.standing, unix_now())?;
         }
         Ok(self)
     }

@@ -155,6 +155,11 @@ impl Grants {
         }
     }
 
+    /// Whether requests may be answered at all.
+    pub fn may_respond(&self) -> bool {
+        self.connect.is_ok() && !matches!(self.responses, Some((Responses::Forbidden, _)))
+    }
+
     /// What the grants allow to publish, in their order; denies not taken off.
     pub fn publish_rules(&self) -> &[Rule] {
         self.publish.list()

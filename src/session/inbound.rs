@@ -275,7 +275,7 @@ impl Session {
         if let Fault::Forbidden(denial) = fault {
             self.counts.denials += 1;
             self.gateway.metrics.denied();
-            if let Some(times) = self.lanes.is_telling(operation.subject()) {
+            if let Some(times) = self.denials.count(operation.subject()) {
                 crate::audit::denied(self.id, &self.standing, operation, denial, times);
             }
         }
