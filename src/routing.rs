@@ -17,8 +17,9 @@ use std::time::Duration;
 pub use inboxes::{InboxError, Inboxes};
 pub use subscription::Subscription;
 
+use crate::identity::ServiceIdentity;
 use crate::policy::{GroupScope, PublishPermit, SubscribePermit};
-use crate::protocol::{Message, Sid};
+use crate::protocol::{Headers, Message, Payload, Sid};
 use crate::session::{Delivery, Outbox, Outgoing, SessionId};
 use crate::topic::{INBOX_PREFIX, Pattern, PatternIndex, Topic};
 
@@ -61,13 +62,24 @@ struct Matched {
     turn: usize,
 }
 
-/// A message to route, with what the router must know of its sender.
-pub struct Parcel {
-    pub message: Arc<Message>,
+/// What a session sends. The topic is added from the permit and the sender's name from its identity, so that neither
+/// can be another than was checked.
+pub struct Parcel<'i> {
+    pub from: &'i ServiceIdentity,
     /// The session that sends it, so that `echo: false` can be honoured.
-    pub sender: SessionId,
+    pub session: SessionId,
+    pub payload: Payload,
+    pub headers: Headers,
+    pub reply: Option<Topic>,
     /// How long a receiver may answer, where the message names an inbox to answer to.
     pub answer_within: Option<Duration>,
+}
+
+/// A parcel as it goes to every receiver.
+struct Addressed {
+    message: Arc<Message>,
+    session: SessionId,
+    answer_within: Option<Duration>,
 }
 
 impl Default for Router {
@@ -142,27 +154,28 @@ impl Router {
     }
 
     /// Sends a parcel down its lane and returns how many subscriptions took it.
-    pub fn publish(&self, lane: &mut Lane, parcel: &Parcel) -> usize {
+    pub fn publish(&self, lane: &mut Lane, parcel: Parcel<'_>) -> usize {
         let (shard_version, wild_version) = self.versions(lane.shard);
         if (shard_version, wild_version) != (lane.shard_version, lane.wild_version) {
             lane.matched = self.matched(lane.permit.topic(), lane.shard);
             (lane.shard_version, lane.wild_version) = (shard_version, wild_version);
         }
-        lane.matched.deliver(parcel)
+        lane.matched.deliver(&parcel.address(&lane.permit))
     }
 
     /// Sends the answer to a request: to the session that asked through an inbox of the gateway's, if it still lives,
     /// or to whoever subscribed to the inbox that the request named.
-    pub fn respond(&self, permit: PublishPermit, parcel: &Parcel) -> usize {
+    pub fn respond(&self, permit: PublishPermit, parcel: Parcel<'_>) -> usize {
+        let parcel = parcel.address(&permit);
         if let Some((token, request)) = requester_address(permit.topic()) {
             let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
-            let message = parcel.message.clone();
+            let message = parcel.message;
             let taken = requesters
                 .get(token)
                 .is_some_and(|outbox| outbox.push(Outgoing::Response { request, message }));
             return usize::from(taken);
         }
-        self.lane(permit).matched.deliver(parcel)
+        self.lane(permit).matched.deliver(&parcel)
     }
 
     /// Makes `outbox` reachable for responses under an inbox token that only the gateway knows.
@@ -219,6 +232,15 @@ impl Router {
     }
 }
 
+impl Parcel<'_> {
+    fn address(self, permit: &PublishPermit) -> Addressed {
+        let Self { from, session, payload, headers, reply, answer_within } = self;
+        let (topic, from) = (permit.topic().clone(), from.service().clone());
+        let message = Arc::new(Message::new(topic, from, payload, headers, reply));
+        Addressed { message, session, answer_within }
+    }
+}
+
 impl Lane {
     /// Subscriptions that it led to when it was last looked at.
     pub fn receivers(&self) -> usize {
@@ -247,7 +269,7 @@ impl Matched {
         }
     }
 
-    fn deliver(&mut self, parcel: &Parcel) -> usize {
+    fn deliver(&mut self, parcel: &Addressed) -> usize {
         let to_all = self.direct.iter().filter(|subscription| offer(subscription, parcel)).count();
         if self.groups.is_empty() {
             return to_all;
@@ -263,8 +285,8 @@ impl Matched {
 }
 
 /// Offers a parcel to one subscription. Whether it was taken.
-fn offer(subscription: &Arc<Subscription>, parcel: &Parcel) -> bool {
-    if !subscription.wants_from(parcel.sender) || !subscription.take_one() {
+fn offer(subscription: &Arc<Subscription>, parcel: &Addressed) -> bool {
+    if !subscription.wants_from(parcel.session) || !subscription.take_one() {
         return false;
     }
     subscription.outbox().push(Outgoing::Delivery(Delivery {

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::config::parse_policy;
-use crate::identity::ServiceName;
+use crate::identity::ServiceIdentity;
 use crate::policy::{GroupName, Policy, ReplyRights};
 use crate::protocol::{Headers, Payload};
 
@@ -40,20 +40,20 @@ fn topic(text: &str) -> Topic {
 
 /// A session of a service, as the router sees it.
 struct Peer {
-    service: ServiceName,
+    identity: ServiceIdentity,
     id: SessionId,
     outbox: Arc<Outbox>,
 }
 
 impl Peer {
     fn new(service: &str) -> Self {
-        let service = ServiceName::parse(service).unwrap();
-        Self { service, id: SessionId::random(), outbox: Arc::new(Outbox::new(usize::MAX, usize::MAX)) }
+        let identity = ServiceIdentity::for_test(service, "test", &[]);
+        Self { identity, id: SessionId::random(), outbox: Arc::new(Outbox::new(usize::MAX, usize::MAX)) }
     }
 
     fn permit(&self, pattern: &str, group: Option<&str>) -> SubscribePermit {
         let group = group.map(|name| GroupName::parse(name).unwrap());
-        let grants = RIGHTS.grants(&self.service, &[]);
+        let grants = RIGHTS.grants(self.identity.service(), &[]);
         grants.subscribe(&Pattern::parse(pattern).unwrap(), group.as_ref()).unwrap()
     }
 
@@ -77,19 +77,18 @@ impl Peer {
     }
 
     fn lane(&self, router: &Router, topic_text: &str) -> Lane {
-        let grants = RIGHTS.grants(&self.service, &[]);
+        let grants = RIGHTS.grants(self.identity.service(), &[]);
         router.lane(grants.publish(&topic(topic_text)).unwrap())
     }
 
-    fn parcel(&self, topic: Topic) -> Parcel {
+    fn parcel(&self) -> Parcel<'_> {
         let (payload, headers) = (Payload::binary(&b"x"[..]), Headers::default());
-        let message = Arc::new(Message::new(topic, self.service.clone(), payload, headers, None));
-        Parcel { message, sender: self.id, answer_within: None }
+        let (from, session) = (&self.identity, self.id);
+        Parcel { from, session, payload, headers, reply: None, answer_within: None }
     }
 
     fn publish_on(&self, router: &Router, lane: &mut Lane) -> usize {
-        let parcel = self.parcel(lane.permit().topic().clone());
-        router.publish(lane, &parcel)
+        router.publish(lane, self.parcel())
     }
 
     /// Publishes under a lane of its own.
@@ -236,7 +235,7 @@ fn an_ended_subscription_receives_nothing_even_from_a_lane_that_is_stale() {
     let mut lane = orders.lane(&router, "a");
     router.unsubscribe(&subscription);
     assert!(!subscription.take_one());
-    assert_eq!(lane.matched.deliver(&orders.parcel(topic("a"))), 0);
+    assert_eq!(lane.matched.deliver(&orders.parcel().address(&lane.permit)), 0);
 }
 
 #[test]
@@ -261,7 +260,7 @@ fn an_inbox_belongs_to_the_first_service_that_subscribes() {
         let taken = other.subscribe_as(&router, 1, other.permit(pattern, None), true);
         assert_eq!(taken.err(), Some(InboxError::Taken), "{pattern}");
     }
-    assert!(router.inboxes().is_owned_by("0123456789abcdef", &first.service));
+    assert!(router.inboxes().is_owned_by("0123456789abcdef", first.identity.service()));
     for number in 0..8 {
         other.subscribe(&router, number, &format!("_INBOX.other-inbox-of-its-own-{number}"));
     }
@@ -278,7 +277,7 @@ fn reply_permit(reply: &Topic) -> PublishPermit {
 }
 
 fn respond(router: &Router, from: &Peer, reply: &Topic) -> usize {
-    router.respond(reply_permit(reply), &from.parcel(reply.clone()))
+    router.respond(reply_permit(reply), from.parcel())
 }
 
 #[test]
@@ -291,7 +290,7 @@ fn an_answer_reaches_the_session_that_asked_with_the_number_of_its_request() {
     assert_eq!(respond(&router, &answerer, &reply), 1);
     let taken = asker.taken();
     let [Outgoing::Response { request: 42, message }] = taken.as_slice() else { panic!("one response") };
-    assert_eq!((message.from(), message.topic()), (&answerer.service, &reply));
+    assert_eq!((message.from(), message.topic()), (answerer.identity.service(), &reply));
 
     router.forget_requester(&token);
     assert_eq!(respond(&router, &answerer, &reply), 0);
@@ -310,7 +309,7 @@ fn nobody_subscribes_to_an_inbox_of_the_gateway() {
     for peer in [&nosy, &asker] {
         let taken = peer.subscribe_as(&router, 1, peer.permit(&pattern, None), true);
         assert_eq!(taken.err(), Some(InboxError::Taken));
-        assert!(!router.inboxes().is_owned_by(&token, &peer.service));
+        assert!(!router.inboxes().is_owned_by(&token, peer.identity.service()));
     }
     router.forget_requester(&token);
     assert!(nosy.subscribe_as(&router, 1, nosy.permit(&pattern, None), true).is_err());

@@ -83,7 +83,7 @@ proptest! {
             match step {
                 Step::Subscribe { peer, pattern, group, echo } => {
                     let name = group.map(|name| GroupName::parse(name).unwrap());
-                    let grants = RIGHTS.grants(&peers[peer].service, &[]);
+                    let grants = RIGHTS.grants(peers[peer].identity.service(), &[]);
                     let pattern = Pattern::parse(pattern).unwrap();
                     let Ok(permit) = grants.subscribe(&pattern, name.as_ref()) else {
                         prop_assert!(SERVICES[peer] == "quiet" && pattern.as_str() == "b.*.secret");

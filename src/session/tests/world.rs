@@ -13,10 +13,10 @@ use tokio::time::timeout;
 use crate::clock::unix_now;
 use crate::gateway::Gateway;
 use crate::generation::Generation;
-use crate::identity::ServiceName;
+use crate::identity::{ServiceIdentity, ServiceName};
 use crate::limits::Limits;
 use crate::policy::Policy;
-use crate::protocol::{Headers, Message, Payload};
+use crate::protocol::{Headers, Payload};
 use crate::routing::Parcel;
 use crate::session::{CloseReason, Counts, Session, SessionId};
 use crate::testing::{Authority, policy};
@@ -99,10 +99,16 @@ impl World {
         let grants = self.gateway.generation().policy.grants(&from, &[]);
         let topic = Topic::parse(topic).unwrap();
         let mut lane = self.gateway.router.lane(grants.publish(&topic).unwrap());
-        let payload = Payload::binary(vec![b'x'; bytes]);
-        let message = Arc::new(Message::new(topic, from, payload, Headers::default(), None));
-        let parcel = Parcel { message, sender: SessionId::random(), answer_within: None };
-        (0..count).map(|_| self.gateway.router.publish(&mut lane, &parcel)).sum()
+        let identity = ServiceIdentity::for_test("publisher", "test", &[]);
+        let parcel = || Parcel {
+            from: &identity,
+            session: SessionId::random(),
+            payload: Payload::binary(vec![b'x'; bytes]),
+            headers: Headers::default(),
+            reply: None,
+            answer_within: None,
+        };
+        (0..count).map(|_| self.gateway.router.publish(&mut lane, parcel())).sum()
     }
 
     pub(super) fn change_policy(&self, text: &str) {
