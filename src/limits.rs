@@ -10,6 +10,9 @@ use std::time::Duration;
 pub use admission::{Admission, Admissions, Refused, ServicePlace};
 pub use rates::{ServiceRate, ServiceRates};
 
+/// What stands around a payload at most: fields, topic and headers.
+const ENVELOPE: usize = 16 * 1024;
+
 /// Every bound, as one reloadable value. Durations and bytes carry their unit in the configuration key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -113,7 +116,11 @@ impl Default for Limits {
 impl Limits {
     /// Bytes of one WebSocket message: a payload in base64 with its envelope, topic and headers.
     pub fn max_message(&self) -> usize {
-        const ENVELOPE: usize = 16 * 1024;
         self.max_payload.div_ceil(3).saturating_mul(4).saturating_add(ENVELOPE)
     }
 }
+
+    /// Bytes that the largest message counts in a queue: as published, and as encoded for its receivers.
+    pub fn max_queued_message(&self) -> usize {
+        self.max_payload.saturating_add(ENVELOPE).saturating_add(self.max_message())
+    }

@@ -120,7 +120,7 @@ pub(super) fn limits(file: &File, faults: &mut Faults) -> Limits {
         faults.add("limits.request_timeout_ms", Why::NotShorter { longer: "max_request_timeout_ms" });
     }
     // The largest message, headers and all, must fit into an empty queue, or it would end every session it goes to.
-    if limits.max_queue_bytes < limits.max_message() {
+    if limits.max_queue_bytes < limits.max_queued_message() {
         faults.add("limits.max_payload_bytes", Why::NotShorter { longer: "max_queue_bytes" });
     }
     limits
