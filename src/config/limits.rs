@@ -12,6 +12,7 @@ use crate::limits::Limits;
 pub(super) struct File {
     open_deadline_ms: Option<u64>,
     max_opening: Option<u64>,
+    max_opening_per_address: Option<u64>,
     max_connections_per_address: Option<u64>,
     max_sessions_per_service: Option<u64>,
     max_sessions: Option<u64>,
@@ -50,6 +51,13 @@ pub(super) fn limits(file: &File, faults: &mut Faults) -> Limits {
             }
         };
         count("max_opening", file.max_opening, 1, MANY, &mut limits.max_opening);
+        count(
+            "max_opening_per_address",
+            file.max_opening_per_address,
+            1,
+            MANY,
+            &mut limits.max_opening_per_address,
+        );
         count(
             "max_connections_per_address",
             file.max_connections_per_address,

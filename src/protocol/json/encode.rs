@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::protocol::{
-    Challenge, ErrorEvent, Event, Headers, Message, OkResult, OpId, ReauthCause,
-    Reauthenticated, RevokedBecause, Sid, Standing, WhoAmI, WirePayload,
+    Challenge, ErrorEvent, Event, Headers, Message, OkResult, OpId, ReauthCause, Reauthenticated,
+    RevokedBecause, Sid, Standing, WhoAmI, WirePayload,
 };
 
 /// Appends the whole text of an event.

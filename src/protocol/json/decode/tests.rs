@@ -77,7 +77,11 @@ fn a_payload_shares_the_frames_memory_only_if_it_is_most_of_it() {
         assert_eq!(&payload.bytes()[..], data.as_bytes());
         assert_eq!(memory.as_ptr_range().contains(&payload.bytes().as_ptr()), shares, "{padding}");
         drop(frame);
-        assert_eq!(memory.is_unique(), !shares, "{padding}: the payload keeps the frame alive if it shares it");
+        assert_eq!(
+            memory.is_unique(),
+            !shares,
+            "{padding}: the payload keeps the frame alive if it shares it"
+        );
     }
 }
 
