@@ -277,6 +277,7 @@ fn limits_keep_their_ranges() {
     let with = |line: &str| format!("{WHOLE}\n[limits]\n{line}\n");
     for line in [
         "max_opening = 0",
+        "max_opening_per_address = 0",
         "max_sessions = 10000001",
         "max_request_head_bytes = 8191",
         "max_payload_bytes = 0",
@@ -301,9 +302,11 @@ fn limits_that_contradict_each_other_are_refused() {
         ("idle_timeout_ms = 25000", "ping_interval_ms"),
         ("ping_interval_ms = 1000\nidle_timeout_ms = 1000", "ping_interval_ms"),
         ("request_timeout_ms = 300001", "request_timeout_ms"),
-        ("max_payload_bytes = 16777217", "max_payload_bytes"),
+        ("max_payload_bytes = 8388608", "max_payload_bytes"),
         // A largest message would overflow the empty queue of every subscriber.
         ("max_payload_bytes = 524288\nmax_queue_bytes = 524288", "max_payload_bytes"),
+        // And with its encoded form beside it.
+        ("max_payload_bytes = 524288\nmax_queue_bytes = 1048576", "max_payload_bytes"),
     ];
     for (lines, key) in cases {
         assert_eq!(faults(&with(lines)), expected(&[(&format!("limits.{key}"), "NotShorter")]), "{lines}");

@@ -28,7 +28,7 @@ const PAYLOAD: usize = 64 * 1024;
 
 #[tokio::test]
 async fn a_stalled_reader_is_closed_at_its_bound_and_nobody_else_is_harmed() {
-    let harness = gateway("max_queue_bytes = 1048576\nwrite_timeout_ms = 60000").await;
+    let harness = gateway("max_queue_bytes = 2097152\nwrite_timeout_ms = 60000").await;
     let mut stalled = stalled(&harness).await;
     let mut reader = harness.connect("checkout", &["reader"]).await;
     reader.ok(r#"{"op":"sub","id":1,"sid":"o","topic":"orders.>"}"#).await;
