@@ -89,6 +89,8 @@ impl Reloader {
         let status = Status { since_unix_ms: unix_ms(SystemTime::now()), faults: Vec::new() };
         let status = Arc::new(Mutex::new(status));
         let watcher = Watcher::new(&config, &settings);
+        // The generation was read before the watch began: what changed in between would go unnoticed.
+        watcher.look_again();
         let handle = ReloadHandle { requests: sender, status: status.clone() };
         let expiry = expiry::Warnings::default();
         let digest = Some(digest);

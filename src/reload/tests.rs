@@ -1,5 +1,7 @@
 //! What an attempt comes to, one after the other.
 
+use tokio::time::timeout;
+
 use super::*;
 use crate::load::tests::{Files, POLICY};
 
@@ -90,6 +92,16 @@ async fn going_back_behind_a_revocation_that_was_taken_alone_is_a_fault() {
     assert!(is_revoked(&gateway, &files, 5) && !handle.status().faults.is_empty());
     files.publish_list(9, &[5]);
     assert_eq!(reloader.attempt().await, Attempt::Installed { generation: 3 });
+}
+
+#[tokio::test]
+async fn a_change_between_the_first_load_and_the_watch_is_noticed() {
+    let files = Files::new();
+    let loaded = files.load();
+    files.write("policy.toml", POLICY.replace("orders.>", "orders.*"));
+    let gateway = Arc::new(Gateway::new("test", loaded.generation));
+    let (reloader, _handle) = Reloader::new(gateway, files.config(), loaded.settings, loaded.digest);
+    timeout(Duration::from_secs(5), reloader.watcher.changed()).await.expect("a change to look at");
 }
 
 #[tokio::test]
