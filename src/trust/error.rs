@@ -111,8 +111,9 @@ impl VerifyError {
     fn rank(&self) -> u8 {
         match self {
             Self::Revoked { .. } => 0,
-            Self::RevocationStale { .. } => 1,
-            Self::RevocationUnknown { .. } => 2,
+            // Before a stale list, which a live session outlives.
+            Self::RevocationUnknown { .. } => 1,
+            Self::RevocationStale { .. } => 2,
             Self::AmbiguousTrust { .. } | Self::TrustRemoved => 3,
             Self::WrongUsage | Self::CaAsPeer => 4,
             Self::Expired { .. } | Self::NotYetValid { .. } => 5,
