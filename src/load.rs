@@ -240,8 +240,12 @@ fn check_names(policy: &Policy, settings: &Settings, faults: &mut Faults) {
 fn refuse_regressions(new: &TrustDomains, old: &TrustDomains, settings: &Settings, faults: &mut Faults) {
     for (name, regression) in new.list_regressions(old) {
         let place = settings.trust.iter().position(|trust| trust.name == name).unwrap_or_default();
-        let (before, now) = (regression.before.to_string(), regression.now.to_string());
-        faults.add(format!("trust[{place}].crls"), Why::CrlWentBack { before, now });
+        let before = regression.before;
+        let why = match regression.now {
+            Some(now) => Why::CrlWentBack { before, now },
+            None => Why::CrlDropped { before },
+        };
+        faults.add(format!("trust[{place}].crls"), why);
     }
 }
 

@@ -145,13 +145,21 @@ impl TrustDomains {
         is_newer.then(|| Self { domains: domains.into(), anchors: self.anchors })
     }
 
-    /// Where the revocation lists go back behind those of `before`.
+    /// Where the revocation lists go back behind those of `before`. What counts is the CA, not the block it stands in:
+    /// another name for a block, or another block for a CA, forgets nothing.
     pub fn list_regressions(&self, before: &Self) -> Vec<(TrustName, crl::CrlRegression)> {
         let mut found = Vec::new();
         for domain in &self.domains {
-            let old = before.domain(domain.name()).and_then(TrustDomain::revocation_lists);
-            if let (Some(new), Some(old)) = (domain.revocation_lists(), old) {
-                found.extend(new.regressions(old).into_iter().map(|each| (domain.name().clone(), each)));
+            let Some(new) = domain.revocation_lists() else { continue };
+            for issuer in domain.issuers() {
+                for old in before.domains.iter().filter_map(TrustDomain::revocation_lists) {
+                    for regression in new.regressions(old, issuer) {
+                        let regression = (domain.name().clone(), regression);
+                        if !found.contains(&regression) {
+                            found.push(regression);
+                        }
+                    }
+                }
             }
         }
         found

@@ -10,6 +10,7 @@ use crate::identity::mapping::{RuleError, TemplateError};
 use crate::policy;
 use crate::report::chain;
 use crate::topic::TopicError;
+use crate::trust::crl::CrlAge;
 use crate::trust::pem::PemError;
 use crate::trust::{TrustError, TrustSetError};
 
@@ -92,8 +93,10 @@ pub enum Why {
     NotForName { name: String },
     #[error("no mapping rule can ever give the {what} `{name}`")]
     Unknown { what: &'static str, name: String },
-    #[error("the revocation list goes back from number {before} to {now}")]
-    CrlWentBack { before: String, now: String },
+    #[error("the revocation list goes back from {before} to {now} (Unix seconds)")]
+    CrlWentBack { before: CrlAge, now: CrlAge },
+    #[error("the revocation list with {before} (Unix seconds) is gone, and no other speaks for its certificates")]
+    CrlDropped { before: CrlAge },
     #[error("listeners changed their number or address; that takes a restart")]
     ListenersChanged,
 }

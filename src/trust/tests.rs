@@ -460,3 +460,19 @@ fn newer_lists_apply_on_their_own() {
     assert_eq!(live.domains()[0].authority_name(regressions[0].1.issuer), Some("CN=middle"));
     assert!(newer.list_regressions(&live).is_empty());
 }
+
+#[test]
+fn another_name_for_a_block_forgets_no_list() {
+    let root = TestCa::root("root");
+    let block = |trust: &str, number| {
+        let block = named(settings(&[&root], &[], &[root.crl(number, &[])]), trust, "orders");
+        TrustDomains::new(vec![block]).expect("no conflict")
+    };
+    let before = block("a", 5);
+    let found = block("b", 4).list_regressions(&before);
+    assert!(matches!(found.as_slice(), [(trust, _)] if *trust == name("b")), "{found:?}");
+    assert!(block("b", 5).list_regressions(&before).is_empty());
+    let unrelated = TestCa::root("other");
+    let unrelated = domains(settings(&[&unrelated], &[], &[unrelated.crl(1, &[])])).expect("a domain");
+    assert!(unrelated.list_regressions(&before).is_empty(), "a CA that left takes its list along");
+}
