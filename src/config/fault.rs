@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::identity::NameError;
 use crate::identity::certificate::CertificateError;
@@ -70,7 +71,7 @@ pub enum Why {
     #[error("the grant cannot be")]
     Grant(#[from] policy::GrantFault),
     #[error("cannot read {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    Read { path: PathBuf, source: Arc<io::Error> },
     #[error("{} is larger than the {most} bytes that such a file may have", path.display())]
     TooLarge { path: PathBuf, most: u64 },
     #[error("{} is not usable", path.display())]
@@ -99,6 +100,17 @@ pub enum Why {
     CrlDropped { before: CrlAge },
     #[error("listeners changed their number or address; that takes a restart")]
     ListenersChanged,
+}
+
+impl Why {
+    /// Whether the same files may be good at another time.
+    pub fn depends_on_time(&self) -> bool {
+        match self {
+            Self::NotYetValid { .. } | Self::Expired { .. } => true,
+            Self::Trust(fault) => fault.depends_on_time(),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -105,6 +105,30 @@ async fn a_change_between_the_first_load_and_the_watch_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_refused_set_is_tried_again_when_other_bytes_or_time_may_mend_it() {
+    let files = Files::new();
+    let (mut reloader, _handle, _gateway) = reloader(&files);
+    assert!(!reloader.is_due().await);
+    files.write("policy.toml", "broken");
+    assert!(matches!(reloader.attempt().await, Attempt::Refused { .. }));
+    assert!(!reloader.is_due().await, "the same bytes are refused again");
+
+    // A file that only the refused configuration names.
+    let config = std::fs::read_to_string(files.config()).unwrap();
+    files.write("portcullis.toml", config.replace("policy.toml", "elsewhere.toml"));
+    assert!(matches!(reloader.attempt().await, Attempt::Refused { .. }));
+    assert!(!reloader.is_due().await);
+    files.write("elsewhere.toml", POLICY);
+    assert!(reloader.is_due().await);
+    assert_eq!(reloader.attempt().await, Attempt::Installed { generation: 2 });
+    assert!(!reloader.is_due().await);
+
+    files.write("crl.der", files.authority.list_of_tomorrow(9));
+    assert!(matches!(reloader.attempt().await, Attempt::Refused { .. }));
+    assert!(reloader.is_due().await, "a fault of time");
+}
+
+#[tokio::test]
 async fn a_request_to_reload_is_answered_and_ends_with_the_gateway() {
     let files = Files::new();
     let (reloader, handle, _gateway) = reloader(&files);

@@ -42,6 +42,21 @@ pub enum TrustError {
     StaleRevocationList { name: String, since: u64 },
 }
 
+impl TrustError {
+    /// Whether the same files may be good at another time.
+    pub fn depends_on_time(&self) -> bool {
+        match self {
+            Self::NotYetValid { .. } | Self::Expired { .. } | Self::StaleRevocationList { .. } => true,
+            Self::RevocationList { source, .. } => matches!(source, CrlError::NotYetValid { .. }),
+            Self::NoAnchor
+            | Self::Authority { .. }
+            | Self::Duplicate { .. }
+            | Self::NotAnchored { .. }
+            | Self::NoRevocationList { .. } => false,
+        }
+    }
+}
+
 /// Why trust domains do not go together. The operator's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustSetError {
