@@ -55,6 +55,14 @@ impl Authority {
         })
     }
 
+    /// A list that is not valid yet.
+    pub(crate) fn list_of_tomorrow(&self, number: u64) -> CertificateRevocationListDer<'static> {
+        self.ca.crl_with(number, &[], |params| {
+            params.this_update = date(self.today + 24 * HOUR);
+            params.next_update = date(self.today + 48 * HOUR);
+        })
+    }
+
     /// The domain of this authority, in which a common name is the service.
     pub(crate) fn trust(&self, number: u64, revoked: &[u64]) -> Arc<TrustDomains> {
         let settings = settings(&[&self.ca], &[], &[self.list(number, revoked)]);

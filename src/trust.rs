@@ -1,7 +1,8 @@
 //! Whom the gateway trusts: one [`TrustDomain`] for each `[[trust]]` block, and all of them as [`TrustDomains`].
 //!
 //! Invariant: a [`VerifiedPeer`] comes from exactly one domain, by a path on which no certificate was revoked or of
-//! unknown state when it was judged, and [`TrustDomains::recheck`] comes to the same verdict as a new handshake would.
+//! unknown state when it was judged, and [`TrustDomains::recheck`] comes to a verdict no laxer than the anchors and lists of
+//! the new generation.
 
 pub(crate) mod anchors;
 pub mod crl;
@@ -39,8 +40,7 @@ pub struct TrustDomains {
 pub enum Recheck {
     /// The anchors are the same, and so is the path.
     Same,
-    /// The anchors changed and the chain was verified anew: path, links and deadline may be others, and whoever keeps
-    /// an index over them must take these.
+    /// The anchors changed and the chain was verified anew: path, links and deadline may be others.
     Reverified(Box<VerifiedPeer>),
 }
 
@@ -98,7 +98,8 @@ impl TrustDomains {
     }
 
     /// Judges a live peer again, after a reload or as time goes on. While the anchors stay the same this is a few
-    /// look-ups; otherwise the chain is verified again as a new one would be.
+    /// look-ups, and a list that went stale closes nobody: it lets no one new in, and what it revokes stays revoked.
+    /// Otherwise the chain is verified again as a new one would be.
     pub fn recheck(&self, peer: &VerifiedPeer, now: UnixTime) -> Result<Recheck, VerifyError> {
         let domain = self.domain(peer.trust()).ok_or(VerifyError::TrustRemoved)?;
         if peer.anchors() == self.anchors {
@@ -106,8 +107,10 @@ impl TrustDomains {
             if now.as_secs() > deadline {
                 return Err(VerifyError::Expired { now, not_after: deadline });
             }
-            domain.check_links(peer.links(), now)?;
-            return Ok(Recheck::Same);
+            return match domain.check_links(peer.links(), now) {
+                Ok(()) | Err(VerifyError::RevocationStale { .. }) => Ok(Recheck::Same),
+                Err(refusal) => Err(refusal),
+            };
         }
         let (leaf, intermediates) = peer.chain().split_first().ok_or(VerifyError::UnknownIssuer)?;
         let again = self.verify(leaf, intermediates, now)?;
@@ -142,13 +145,21 @@ impl TrustDomains {
         is_newer.then(|| Self { domains: domains.into(), anchors: self.anchors })
     }
 
-    /// Where the revocation lists go back behind those of `before`.
+    /// Where the revocation lists go back behind those of `before`. What counts is the CA, not the block it stands in:
+    /// another name for a block, or another block for a CA, forgets nothing.
     pub fn list_regressions(&self, before: &Self) -> Vec<(TrustName, crl::CrlRegression)> {
         let mut found = Vec::new();
         for domain in &self.domains {
-            let old = before.domain(domain.name()).and_then(TrustDomain::revocation_lists);
-            if let (Some(new), Some(old)) = (domain.revocation_lists(), old) {
-                found.extend(new.regressions(old).into_iter().map(|each| (domain.name().clone(), each)));
+            let Some(new) = domain.revocation_lists() else { continue };
+            for issuer in domain.issuers() {
+                for old in before.domains.iter().filter_map(TrustDomain::revocation_lists) {
+                    for regression in new.regressions(old, issuer) {
+                        let regression = (domain.name().clone(), regression);
+                        if !found.contains(&regression) {
+                            found.push(regression);
+                        }
+                    }
+                }
             }
         }
         found

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use crate::clock::unix_now;
 use crate::identity::certificate::CertificateFacts;
 use crate::identity::{Role, ServiceName};
-use crate::load::{self, Loaded, Outcome};
+use crate::load::{self, Loaded};
 use crate::policy::{Grants, GroupName, matrix};
 use crate::report::chain;
 use crate::topic::{Pattern, Topic};
@@ -47,9 +47,8 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let loaded = match load::load(&arguments.config, None, unix_now()) {
-        Ok(Outcome::Loaded(loaded)) => loaded,
-        Ok(Outcome::Unchanged) => return Exit::Success,
+    let loaded = match load::first(&arguments.config, unix_now()) {
+        Ok(loaded) => loaded,
         Err(faults) => {
             eprintln!("{faults}");
             return Exit::Config;

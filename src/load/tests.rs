@@ -73,32 +73,28 @@ impl Files {
     }
 
     pub(crate) fn load(&self) -> Loaded {
-        match load(&self.config(), None, unix_now()) {
-            Ok(Outcome::Loaded(loaded)) => *loaded,
-            Ok(Outcome::Unchanged) => panic!("there is nothing to be the same as"),
-            Err(faults) => panic!("{faults}"),
-        }
+        first(&self.config(), unix_now()).unwrap_or_else(|faults| panic!("{faults}"))
     }
 
     /// What the files are now, after they were `before`.
-    fn load_after(&self, before: &Loaded) -> Result<Outcome, Faults> {
-        load(&self.config(), Some(&before.as_before()), unix_now())
+    fn load_after(&self, before: &Loaded) -> Result<Option<Loaded>, Refused> {
+        next(&self.config(), &before.as_before(), unix_now())
     }
 
     fn loaded_after(&self, before: &Loaded) -> Loaded {
         match self.load_after(before) {
-            Ok(Outcome::Loaded(loaded)) => *loaded,
-            Ok(Outcome::Unchanged) => panic!("the files changed"),
-            Err(faults) => panic!("{faults}"),
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => panic!("the files changed"),
+            Err(refused) => panic!("{}", refused.faults),
         }
     }
 
     fn refused_after(&self, before: &Loaded) -> Vec<Fault> {
-        self.load_after(before).err().expect("refused").0
+        self.load_after(before).err().expect("refused").faults.0
     }
 
     fn refused(&self) -> Vec<Fault> {
-        load(&self.config(), None, unix_now()).err().expect("refused").0
+        first(&self.config(), unix_now()).err().expect("refused").0
     }
 }
 
@@ -165,7 +161,7 @@ fn the_gateways_own_certificate_must_be_in_date_and_valid_for_its_names() {
 
     let files = Files::new();
     let later = UnixTime::since_unix_epoch(std::time::Duration::from_secs(unix_now().as_secs() + 25 * 3600));
-    let faults = load(&files.config(), None, later).err().expect("refused").0;
+    let faults = first(&files.config(), later).err().expect("refused").0;
     assert!(
         faults
             .iter()
@@ -197,9 +193,40 @@ fn the_same_bytes_are_no_change() {
     let files = Files::new();
     let before = files.load();
     files.write("policy.toml", POLICY);
-    assert!(matches!(files.load_after(&before), Ok(Outcome::Unchanged)));
+    assert!(matches!(files.load_after(&before), Ok(None)));
     files.write("policy.toml", format!("{POLICY}# a comment\n"));
-    assert!(matches!(files.load_after(&before), Ok(Outcome::Loaded(_))));
+    assert!(matches!(files.load_after(&before), Ok(Some(_))));
+}
+
+#[test]
+fn a_digest_is_of_every_file_good_or_not() {
+    let files = Files::new();
+    let mut seen = vec![files.load().digest];
+    let mut look = || {
+        let now = digest(&files.config());
+        assert_eq!(now, digest(&files.config()));
+        assert!(!seen.contains(&now));
+        seen.push(now);
+    };
+    files.write("anchors.pem", "no PEM");
+    look();
+    std::fs::remove_file(files.path("anchors.pem")).unwrap();
+    look();
+    files.write("anchors.pem", "");
+    look();
+    files.write("portcullis.toml", "broken");
+    look();
+    let refused = files.load_after(&Files::new().load()).err().expect("refused");
+    assert_eq!(refused.digest, digest(&files.config()));
+}
+
+/// Signatures are not even looked at: a certificate whose time is over is no fault in files that are the same.
+#[test]
+fn files_that_are_the_same_are_not_judged_again() {
+    let files = Files::new();
+    let before = files.load();
+    let later = UnixTime::since_unix_epoch(std::time::Duration::from_secs(unix_now().as_secs() + 25 * 3600));
+    assert!(matches!(next(&files.config(), &before.as_before(), later), Ok(None)));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What an attempt comes to, one after the other.
 
+use tokio::time::timeout;
+
 use super::*;
 use crate::load::tests::{Files, POLICY};
 
@@ -90,6 +92,40 @@ async fn going_back_behind_a_revocation_that_was_taken_alone_is_a_fault() {
     assert!(is_revoked(&gateway, &files, 5) && !handle.status().faults.is_empty());
     files.publish_list(9, &[5]);
     assert_eq!(reloader.attempt().await, Attempt::Installed { generation: 3 });
+}
+
+#[tokio::test]
+async fn a_change_between_the_first_load_and_the_watch_is_noticed() {
+    let files = Files::new();
+    let loaded = files.load();
+    files.write("policy.toml", POLICY.replace("orders.>", "orders.*"));
+    let gateway = Arc::new(Gateway::new("test", loaded.generation));
+    let (reloader, _handle) = Reloader::new(gateway, files.config(), loaded.settings, loaded.digest);
+    timeout(Duration::from_secs(5), reloader.watcher.changed()).await.expect("a change to look at");
+}
+
+#[tokio::test]
+async fn a_refused_set_is_tried_again_when_other_bytes_or_time_may_mend_it() {
+    let files = Files::new();
+    let (mut reloader, _handle, _gateway) = reloader(&files);
+    assert!(!reloader.is_due().await);
+    files.write("policy.toml", "broken");
+    assert!(matches!(reloader.attempt().await, Attempt::Refused { .. }));
+    assert!(!reloader.is_due().await, "the same bytes are refused again");
+
+    // A file that only the refused configuration names.
+    let config = std::fs::read_to_string(files.config()).unwrap();
+    files.write("portcullis.toml", config.replace("policy.toml", "elsewhere.toml"));
+    assert!(matches!(reloader.attempt().await, Attempt::Refused { .. }));
+    assert!(!reloader.is_due().await);
+    files.write("elsewhere.toml", POLICY);
+    assert!(reloader.is_due().await);
+    assert_eq!(reloader.attempt().await, Attempt::Installed { generation: 2 });
+    assert!(!reloader.is_due().await);
+
+    files.write("crl.der", files.authority.list_of_tomorrow(9));
+    assert!(matches!(reloader.attempt().await, Attempt::Refused { .. }));
+    assert!(reloader.is_due().await, "a fault of time");
 }
 
 #[tokio::test]

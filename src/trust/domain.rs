@@ -1,6 +1,7 @@
 //! One `[[trust]]` block: anchors, revocation and mapping, loaded together and consistent.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
@@ -78,6 +79,11 @@ impl TrustDomain {
     /// The subject of a configured CA, for a person to read. It comes from a certificate: show it escaped.
     pub fn authority_name(&self, issuer: IssuerId) -> Option<&str> {
         self.authorities.find(issuer).map(|authority| authority.name())
+    }
+
+    /// Every configured CA, each once.
+    pub(super) fn issuers(&self) -> BTreeSet<IssuerId> {
+        self.authorities.all().iter().map(|authority| authority.id()).collect()
     }
 
     /// Name and anchors, for [`AnchorSetId`].
