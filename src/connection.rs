@@ -31,7 +31,9 @@ pub async fn serve(socket: TcpStream, peer: SocketAddr, admission: Admission, li
     let gateway = listener.gateway.clone();
     let mut record = Record::new(peer, &gateway);
     let deadline = Instant::now() + gateway.generation().limits.open_deadline;
-    let Ok(opened) = timeout_at(deadline, open(socket, &admission, &listener, &mut record)).await else {
+    // Boxed, so that a session does not keep the room that only its opening needs.
+    let opening = Box::pin(open(socket, &admission, &listener, &mut record));
+    let Ok(opened) = timeout_at(deadline, opening).await else {
         record.timed_out();
         return;
     };

@@ -135,22 +135,26 @@ impl Session {
     }
 
     /// Speaks until the session ends, says goodbye, and tells why it ended and what it counted.
-    pub async fn run<S: AsyncRead + AsyncWrite>(
-        mut self,
+    pub fn run<S: AsyncRead + AsyncWrite>(
+        self,
         stream: S,
         early: BytesMut,
-    ) -> (CloseReason, Counts) {
+    ) -> impl Future<Output = (CloseReason, Counts)> {
+        // Boxed and split here: an `async fn` would keep room for its arguments beside what becomes of them.
         let (mut reader, mut writer) = wire::split(stream, early, &self.limits);
-        let reason = match self.converse(&mut reader, &mut writer).await {
-            Ok(never) => match never {},
-            Err(reason) => reason,
-        };
-        self.mute();
-        if reason.is_paced() {
-            sleep_until(self.gateway.pace.slot(Instant::now())).await;
+        let mut session = Box::new(self);
+        async move {
+            let reason = match session.converse(&mut reader, &mut writer).await {
+                Ok(never) => match never {},
+                Err(reason) => reason,
+            };
+            session.mute();
+            if reason.is_paced() {
+                sleep_until(session.gateway.pace.slot(Instant::now())).await;
+            }
+            wire::say_goodbye(reader, writer, reason).await;
+            (reason, session.counts)
         }
-        wire::say_goodbye(reader, writer, reason).await;
-        (reason, self.counts)
     }
 
     /// The loop. Its inputs: an alarm (generation, drain, overflow), room to write, bytes to read, messages for this

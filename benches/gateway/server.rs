@@ -75,11 +75,14 @@ impl Site {
             .stderr(log)
             .spawn()
             .expect("the gateway is spawned");
+        // Its own from here on: whatever fails below, it does not stay behind.
+        let mut server = Server { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let started = Instant::now();
         loop {
             let log = std::fs::read_to_string(&path).expect("the log is text");
             if let Some(address) = listening_address(&log) {
-                return Server { child, address };
+                server.address = address;
+                return server;
             }
             assert!(started.elapsed() < PATIENCE, "the gateway does not listen:\n{log}");
             std::thread::sleep(Duration::from_millis(5));

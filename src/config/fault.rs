@@ -96,7 +96,9 @@ pub enum Why {
     Unknown { what: &'static str, name: String },
     #[error("the revocation list goes back from {before} to {now} (Unix seconds)")]
     CrlWentBack { before: CrlAge, now: CrlAge },
-    #[error("the revocation list with {before} (Unix seconds) is gone, and no other speaks for its certificates")]
+    #[error(
+        "the revocation list with {before} (Unix seconds) is gone, and no other speaks for its certificates"
+    )]
     CrlDropped { before: CrlAge },
     #[error("listeners changed their number or address; that takes a restart")]
     ListenersChanged,

@@ -17,15 +17,17 @@ use crate::limits::Limits;
 use crate::protocol::{Event, Message, Sid, json};
 use crate::websocket::{self, Decoder, FrameFault, FrameLimits, Incoming};
 
-/// Room made before each read while little comes.
+/// Room that waits for a peer of which little comes: most sessions are idle, and each has it.
+const READ_WAITING: usize = 512;
+/// Room made for what is there beyond that. A turn of the session's loop that brings more was a busy one.
 const READ_CHUNK: usize = 4 * 1024;
-/// Bytes after which a turn of the session's loop reads no more, and the room made while much comes: one TLS record.
+/// Bytes after which a turn reads no more, and the room that waits for a busy peer: one TLS record.
 const READ_TURN: usize = 16 * 1024;
 /// Bytes of output above which nothing more is read, executed or taken from the queue. With a message on top it is
 /// still below the 64 KiB that rustls encrypts at once.
 const HIGH_WATER: usize = 48 * 1024;
 /// Room that an empty buffer keeps while little passes through it, and while much does.
-const RETAINED: usize = 4 * 1024;
+const RETAINED: usize = READ_WAITING;
 const RETAINED_BUSY: usize = 32 * 1024;
 
 /// How long a peer has to read the close frame and to answer it.
@@ -95,10 +97,10 @@ impl<S: AsyncRead> Reader<S> {
     ///
     /// TLS hands out one record at a time, and a turn of the loop for each would cost more than the message in it.
     pub(super) async fn read(&mut self) -> bool {
-        let mut read = self.read_once().await;
+        let mut read = self.read_once(if self.busy { READ_TURN } else { READ_WAITING }).await;
         while !self.at_end
             && read < READ_TURN
-            && let Some(more) = if_ready(self.read_once()).await
+            && let Some(more) = if_ready(self.read_once(READ_CHUNK)).await
         {
             read += more;
         }
@@ -106,8 +108,8 @@ impl<S: AsyncRead> Reader<S> {
         read > 0
     }
 
-    async fn read_once(&mut self) -> usize {
-        self.buffer.reserve(if self.busy { READ_TURN } else { READ_CHUNK });
+    async fn read_once(&mut self, room: usize) -> usize {
+        self.buffer.reserve(room);
         self.room = self.room.max(self.buffer.capacity());
         // How a stream ends makes no difference: what came before is still looked at.
         let read = self.half.read_buf(&mut self.buffer).await.unwrap_or(0);
@@ -272,10 +274,14 @@ pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite>(
             writer.write_some().await?;
         }
         writer.half.shutdown().await?;
-        let mut rest = [0; 1024];
+        // On the heap: in the future it would be room that every session keeps for its end.
+        let mut rest = vec![0; 1024];
         while reader.half.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
     // The peer may be gone or deaf: there is nobody left to tell.
     let _ = timeout(GOODBYE, farewell).await;
 }
+
+#[cfg(test)]
+mod tests;
