@@ -77,9 +77,9 @@ impl Default for Limits {
             open_deadline: Duration::from_secs(10),
             // Each holds some 40 KB while it opens; 1,000 is half a second of full handshakes on one core.
             max_opening: 1_000,
-            // A tenth of all places, so that one address without a certificate cannot take them all; pods behind one
-            // address that start together get in one after the other within a second.
-            max_opening_per_address: 100,
+            // Half of all places, so that one address without a certificate cannot take them all, and the pods behind
+            // one address may start together.
+            max_opening_per_address: 500,
             // Many pods share a node's address; a runaway client does not get more.
             max_connections_per_address: 1_024,
             max_sessions_per_service: 4_096,

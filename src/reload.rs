@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{unix_ms, unix_now};
@@ -113,6 +113,7 @@ impl Reloader {
 
     /// Attempts a reload after every change until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
+        self.expiry.warn(&self.gateway.generation(), unix_now());
         let mut poll = every(self.settings.reload.poll_interval);
         loop {
             if poll.period() != self.settings.reload.poll_interval {
@@ -250,7 +251,7 @@ impl Retry {
 }
 
 fn every(period: Duration) -> Interval {
-    let mut poll = interval(period);
+    let mut poll = interval_at(Instant::now() + period, period);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     poll
 }

@@ -1,6 +1,5 @@
 //! `portcullis explain`: who a certificate is, what a service may do, who may talk to whom.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rustls::pki_types::CertificateDer;
@@ -10,7 +9,7 @@ use crate::clock::unix_now;
 use crate::identity::certificate::CertificateFacts;
 use crate::identity::{Role, ServiceName};
 use crate::load::{self, Loaded};
-use crate::policy::{Grants, GroupName, matrix};
+use crate::policy::{Grants, GroupName, matrix_of_everybody};
 use crate::report::chain;
 use crate::topic::{Pattern, Topic};
 use crate::trust::pem;
@@ -55,25 +54,13 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         }
     };
     if arguments.matrix {
-        print!("{}", matrix(&loaded.generation.policy, &everybody(&loaded)));
+        print!("{}", matrix_of_everybody(&loaded.generation.policy));
         return Exit::Success;
     }
     match &arguments.certificate {
         Some(path) => explain_certificate(&loaded, path),
         None => explain_service(&loaded, arguments),
     }
-}
-
-/// Every service that a grant names, without roles, and one service for each role, called after it.
-fn everybody(loaded: &Loaded) -> Vec<(ServiceName, Vec<Role>)> {
-    let policy = &loaded.generation.policy;
-    let services: BTreeSet<_> =
-        policy.service_names().cloned().map(|service| (service, Vec::new())).collect();
-    let role_holder = |role: &Role| {
-        let name = ServiceName::parse(&format!("any-{role}")).ok()?;
-        Some((name, vec![role.clone()]))
-    };
-    services.into_iter().chain(policy.role_names().filter_map(role_holder)).collect()
 }
 
 fn explain_certificate(loaded: &Loaded, path: &PathBuf) -> Exit {

@@ -37,10 +37,11 @@ pub struct ResponseRight {
 }
 
 impl Grants {
-    pub(super) fn compile(service: ServiceName, applying: &[&Grant]) -> Self {
+    /// The rights of `service` by the grants `applying`, in whose patterns `name` stands for it.
+    pub(super) fn compile(service: ServiceName, name: &str, applying: &[&Grant]) -> Self {
         let rules = |field: fn(&Grant) -> &Vec<PatternTemplate>| -> Rules {
             let rule = |grant: &Grant, template: &PatternTemplate| Rule {
-                pattern: template.fill(&service),
+                pattern: template.fill(name),
                 grant: grant.name.clone(),
             };
             applying

@@ -253,7 +253,7 @@ async fn explain_shows_the_whole_matrix() {
     let harness = Harness::start().await;
     let (code, out, _) = explain(&harness, &["--matrix"]).await;
     assert_eq!(code, Some(0));
-    for service in ["billing", "checkout", "any-writer", "any-reader"] {
+    for service in ["billing", "checkout", "role writer", "role reader"] {
         assert!(out.contains(service), "{out}");
     }
     assert!(out.contains("billing.quote") && out.contains("orders.>"), "{out}");
