@@ -148,8 +148,7 @@ pub fn newer_revocation_lists(
         .trust
         .iter()
         .map(|trust| {
-            let readable =
-                |path: &PathBuf| reader.pem(path, pem::revocation_lists).ok();
+            let readable = |path: &PathBuf| reader.pem(path, pem::revocation_lists).ok();
             (trust.name.clone(), trust.crls.iter().filter_map(readable).flatten().collect())
         })
         .collect();

@@ -38,6 +38,12 @@ pub enum Why {
     OutOfRange { least: u64, most: u64 },
     #[error("must be shorter than `{longer}`")]
     NotShorter { longer: &'static str },
+    #[error("must not be longer than `{most}`")]
+    Longer { most: &'static str },
+    #[error(
+        "the queue must hold the largest message, {needed} bytes with headers; `max_queue_bytes` is less"
+    )]
+    QueueTooSmall { needed: usize },
     #[error("not an address of the form 127.0.0.1:8443 or [::1]:8443")]
     Address,
     #[error("address listed twice")]
@@ -96,7 +102,9 @@ pub enum Why {
     Unknown { what: &'static str, name: String },
     #[error("the revocation list goes back from {before} to {now} (Unix seconds)")]
     CrlWentBack { before: CrlAge, now: CrlAge },
-    #[error("the revocation list with {before} (Unix seconds) is gone, and no other speaks for its certificates")]
+    #[error(
+        "the revocation list with {before} (Unix seconds) is gone, and no other speaks for its certificates"
+    )]
     CrlDropped { before: CrlAge },
     #[error("listeners changed their number or address; that takes a restart")]
     ListenersChanged,

@@ -122,9 +122,8 @@ fn a_list_that_goes_stale_closes_nobody_while_others_get_newer() {
     let spared = pki.domains(&[], &[9]);
     let live = verify(&spared, &pki.middle.leaf("orders", 7), &[]).expect("verified");
     let later = at(NOW + HOUR);
-    let newer = |revoked: &[u64]| {
-        pki.middle.crl_with(2, revoked, |params| params.next_update = date(NOW + 3 * HOUR))
-    };
+    let newer =
+        |revoked: &[u64]| pki.middle.crl_with(2, revoked, |params| params.next_update = date(NOW + 3 * HOUR));
     let after = |revoked: &[u64]| {
         spared.with_newer_lists(&[(name("corp"), vec![newer(revoked)])], later).expect("newer")
     };

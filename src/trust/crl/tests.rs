@@ -300,9 +300,7 @@ fn a_list_is_succeeded_by_one_that_speaks_for_as_many_certificates_and_is_not_ol
     let issuer = authorities(&[&ca])[0].id();
     let one = |value| shard(&ca, value, "http://ca/1", &[]);
     let two = |value| shard(&ca, value, "http://ca/2", &[]);
-    let dated = |value, this_update| {
-        ca.crl_with(value, &[], |params| params.this_update = date(this_update))
-    };
+    let dated = |value, this_update| ca.crl_with(value, &[], |params| params.this_update = date(this_update));
     let (then, earlier) = (NOW - HOUR, NOW - 2 * HOUR);
     for (before, after, wanted) in [
         (vec![ca.crl(5, &[])], vec![one(9), two(9)], vec![(age(5, then), None)]),
