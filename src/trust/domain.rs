@@ -14,7 +14,7 @@ use super::signed::ALGORITHMS;
 use crate::identity::TrustName;
 use crate::identity::certificate::{AnchorSetId, ClientUsage, IssuerId};
 use crate::identity::mapping::Mapping;
-use crate::identity::peer::{self, PathLink, VerifiedPeer};
+use crate::identity::peer::{self, PathLink, VerifiedChain};
 
 /// What one `[[trust]]` block configures, read from its files.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ impl TrustDomain {
         presented: &[CertificateDer<'_>],
         anchors: AnchorSetId,
         now: UnixTime,
-    ) -> Result<VerifiedPeer, VerifyError> {
+    ) -> Result<VerifiedChain, VerifyError> {
         let leaf = EndEntityCert::try_from(leaf)?;
         let configured = self.authorities.intermediates().iter().filter(|each| !presented.contains(each));
         let pool: Vec<CertificateDer<'_>> =
@@ -138,9 +138,9 @@ impl TrustDomain {
             )
             .map_err(|error| refusal.take().unwrap_or_else(|| error.into()))?;
         let anchor_end = self.anchor_end(&path)?;
-        let peer = VerifiedPeer::new(&path, self.name.clone(), anchors, anchor_end)?;
-        match peer.facts().client_usage() {
-            ClientUsage::Stated => Ok(peer),
+        let chain = VerifiedChain::new(&path, self.name.clone(), anchors, anchor_end)?;
+        match chain.facts().client_usage() {
+            ClientUsage::Stated => Ok(chain),
             ClientUsage::Unstated | ClientUsage::Foreign => Err(VerifyError::WrongUsage),
         }
     }

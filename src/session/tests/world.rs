@@ -14,6 +14,7 @@ use crate::clock::unix_now;
 use crate::gateway::Gateway;
 use crate::generation::Generation;
 use crate::identity::ServiceName;
+use crate::identity::peer::VerifiedPeer;
 use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::protocol::{Headers, Message, Payload};
@@ -69,7 +70,7 @@ impl World {
     pub(super) fn connect_ungreeted(&self, service: &str, seconds: u64) -> Peer {
         let generation = self.gateway.generation();
         let leaf = self.authority.client(service, service.len() as u64, seconds);
-        let verified = generation.trust.verify(&leaf.der, &[], unix_now()).unwrap();
+        let verified = VerifiedPeer::proven(generation.trust.verify(&leaf.der, &[], unix_now()).unwrap());
         let standing = verdict::judge(&generation, &verified).unwrap();
         let address = IpAddr::from([127, 0, 0, 1]);
         let admission = self.gateway.admissions.admit(address, &generation.limits).unwrap();
