@@ -17,7 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::unix_now;
-use crate::expiry::{certificate_end, revocation_end};
+use crate::expiry::{authority_end, certificate_end, revocation_end};
 use crate::gateway::{Gateway, Phase};
 use crate::reload::ReloadHandle;
 use crate::session::random;
@@ -49,6 +49,8 @@ struct Readiness {
     sessions: usize,
     opening: usize,
     certificate_ends_unix: Option<u64>,
+    /// Told, and no reason to be unready: other CAs may go on.
+    authority_ends_unix: Option<u64>,
     revocation_list_stale_unix: Option<u64>,
     /// What is wrong with the files as they are now. The gateway goes on with the generation before them.
     reload_faults: Vec<String>,
@@ -118,6 +120,7 @@ async fn readiness(Extract(state): Extract<State>) -> impl IntoResponse {
         sessions: gateway.registry.len(),
         opening: gateway.admissions.opening(),
         certificate_ends_unix,
+        authority_ends_unix: authority_end(&generation),
         revocation_list_stale_unix,
         reload_faults: status.faults,
     };

@@ -86,6 +86,16 @@ impl TrustDomain {
         self.authorities.all().iter().map(|authority| authority.id()).collect()
     }
 
+    /// When the first certificate of a configured CA ends, in Unix seconds.
+    pub fn authority_end(&self) -> Option<u64> {
+        self.authority_ends().map(|(_, end)| end).min()
+    }
+
+    /// Every configured CA certificate, its subject and its end in Unix seconds. Show the subject escaped.
+    pub fn authority_ends(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.authorities.all().iter().map(|authority| (authority.name(), authority.not_after()))
+    }
+
     /// Name and anchors, for [`AnchorSetId`].
     pub(super) fn anchor_summary(&self) -> Vec<u8> {
         let fingerprints = self.authorities.anchor_fingerprints();

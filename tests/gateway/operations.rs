@@ -57,6 +57,9 @@ async fn the_admin_socket_is_its_owners_alone_and_tells_how_the_gateway_is() {
     assert_eq!((status, &page_now["ready"], &page_now["phase"]), (200, &true.into(), &"running".into()));
     assert_eq!((&page_now["sessions"], &page_now["generation"]), (&1.into(), &1.into()));
     assert_eq!(page_now["reload_faults"], serde_json::json!([]));
+    let end = page_now["authority_ends_unix"].as_u64().expect("a time");
+    let (_, metrics) = page(&socket, "/metrics").await;
+    assert!(metrics.contains(&format!("portcullis_authority_end {end}\n")), "{metrics}");
     assert_eq!(page(&socket, "/elsewhere").await.0, 404);
 }
 
