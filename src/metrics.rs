@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::expiry::{certificate_end, revocation_end};
+use crate::expiry::{authority_end, certificate_end, revocation_end};
 use crate::gateway::Gateway;
 use crate::limits::Refused;
 use crate::session::CloseReason;
@@ -29,6 +29,7 @@ pub struct Metrics {
     subscriptions: Gauge,
     generation: Gauge,
     certificate_end: Gauge,
+    authority_end: Gauge,
     revocation_end: Gauge,
     reloads: Family<Reason, Counter>,
     reload_seconds: Histogram,
@@ -75,6 +76,7 @@ impl Metrics {
             subscriptions: Gauge::default(),
             generation: Gauge::default(),
             certificate_end: Gauge::default(),
+            authority_end: Gauge::default(),
             revocation_end: Gauge::default(),
             reloads: Family::default(),
             reload_seconds: seconds(),
@@ -110,6 +112,11 @@ impl Metrics {
             "certificate_end",
             "End of the gateway's first certificate to end, Unix seconds",
             m.certificate_end.clone(),
+        );
+        registry.register(
+            "authority_end",
+            "End of the first certificate of a configured CA to end, Unix seconds",
+            m.authority_end.clone(),
         );
         registry.register(
             "revocation_end",
@@ -186,6 +193,7 @@ impl Metrics {
         let seconds = |end: Option<u64>| end.and_then(|end| i64::try_from(end).ok()).unwrap_or(0);
         self.generation.set(i64::try_from(generation.number).unwrap_or(i64::MAX));
         self.certificate_end.set(seconds(certificate_end(&generation)));
+        self.authority_end.set(seconds(authority_end(&generation)));
         self.revocation_end.set(seconds(revocation_end(&generation)));
         let mut text = String::new();
         // Writing to a String does not fail.

@@ -102,8 +102,6 @@ impl Reloader {
         let status = Status { since_unix_ms: unix_ms(SystemTime::now()), faults: Vec::new() };
         let status = Arc::new(Mutex::new(status));
         let watcher = Watcher::new(&config, &settings);
-        // The generation was read before the watch began: what changed in between would go unnoticed.
-        watcher.look_again();
         let handle = ReloadHandle { requests: sender, status: status.clone() };
         let expiry = expiry::Warnings::default();
         let digest = Some(digest);
@@ -114,6 +112,8 @@ impl Reloader {
     /// Attempts a reload after every change until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         self.expiry.warn(&self.gateway.generation(), unix_now());
+        // The generation was read before the watch began: what changed in between would go unnoticed.
+        self.attempt().await;
         let mut poll = every(self.settings.reload.poll_interval);
         loop {
             if poll.period() != self.settings.reload.poll_interval {

@@ -1,6 +1,6 @@
 //! Whom the gateway trusts: one [`TrustDomain`] for each `[[trust]]` block, and all of them as [`TrustDomains`].
 //!
-//! Invariant: a [`VerifiedPeer`] comes from exactly one domain, by a path on which no certificate was revoked or of
+//! Invariant: a [`VerifiedChain`] comes from exactly one domain, by a path on which no certificate was revoked or of
 //! unknown state when it was judged, and [`TrustDomains::recheck`] comes to a verdict no laxer than the anchors and lists of
 //! the new generation.
 
@@ -15,8 +15,8 @@ pub mod verifier;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
 use crate::identity::certificate::AnchorSetId;
-use crate::identity::mapping::{ServiceClaim, claims_overlap};
-use crate::identity::peer::VerifiedPeer;
+use crate::identity::mapping::{Mapped, ServiceClaim, claims_overlap};
+use crate::identity::peer::{VerifiedChain, VerifiedPeer};
 use crate::identity::{ServiceIdentity, TrustName};
 
 pub use anchors::{AuthorityError, AuthorityKind};
@@ -80,15 +80,15 @@ impl TrustDomains {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<VerifiedPeer, VerifyError> {
+    ) -> Result<VerifiedChain, VerifyError> {
         check_size(leaf, intermediates)?;
-        let mut verified: Option<VerifiedPeer> = None;
+        let mut verified: Option<VerifiedChain> = None;
         let mut refusal: Option<VerifyError> = None;
         for domain in &self.domains {
             match (domain.verify(leaf, intermediates, self.anchors, now), &verified) {
-                (Ok(peer), None) => verified = Some(peer),
-                (Ok(peer), Some(first)) => {
-                    let (first, second) = (first.trust().clone(), peer.trust().clone());
+                (Ok(chain), None) => verified = Some(chain),
+                (Ok(chain), Some(first)) => {
+                    let (first, second) = (first.trust().clone(), chain.trust().clone());
                     return Err(VerifyError::AmbiguousTrust { first, second });
                 }
                 (Err(error), _) => refusal = Some(error.more_telling(refusal)),
@@ -117,7 +117,14 @@ impl TrustDomains {
         if again.trust() != peer.trust() {
             return Err(VerifyError::TrustRemoved);
         }
+        let again = peer.by_another_path(again).ok_or(VerifyError::UnknownIssuer)?;
         Ok(Recheck::Reverified(Box::new(again)))
+    }
+
+    /// Whom a verified chain stands for, by the rules of the domain it was verified in.
+    pub fn map(&self, chain: &VerifiedChain) -> Result<Mapped, IdentifyError> {
+        let domain = self.domain(chain.trust()).ok_or(IdentifyError::TrustRemoved)?;
+        domain.mapping().map(chain.facts()).map_err(IdentifyError::Mapping)
     }
 
     /// Who a verified peer is, by the rules of the domain it was verified in.

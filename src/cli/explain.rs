@@ -74,14 +74,15 @@ fn explain_certificate(loaded: &Loaded, path: &PathBuf) -> Exit {
     };
     let Some((leaf, rest)) = chain_of.split_first() else { return Exit::Usage };
     match loaded.generation.trust.verify(leaf, rest, unix_now()) {
-        Ok(peer) => match loaded.generation.trust.identify(&peer) {
-            Ok(identity) => {
-                println!("trust     {}", identity.trust());
-                println!("service   {}", identity.service());
-                println!("roles     {}", joined(identity.roles()));
-                println!("rule      {}", identity.rule());
-                println!("until     {} (Unix seconds)", peer.deadline());
-                let grants = loaded.generation.policy.grants(identity.service(), identity.roles());
+        Ok(verified) => match loaded.generation.trust.map(&verified) {
+            Ok(mapped) => {
+                let roles: Vec<_> = mapped.roles().cloned().collect();
+                println!("trust     {}", verified.trust());
+                println!("service   {}", mapped.service());
+                println!("roles     {}", joined(&roles));
+                println!("rule      {}", mapped.rule());
+                println!("until     {} (Unix seconds)", verified.deadline());
+                let grants = loaded.generation.policy.grants(mapped.service(), &roles);
                 print_grants(&grants)
             }
             Err(error) => {

@@ -38,6 +38,12 @@ pub enum Why {
     OutOfRange { least: u64, most: u64 },
     #[error("must be shorter than `{longer}`")]
     NotShorter { longer: &'static str },
+    #[error("must not be longer than `{most}`")]
+    Longer { most: &'static str },
+    #[error(
+        "the queue must hold the largest message, {needed} bytes with headers; `max_queue_bytes` is less"
+    )]
+    QueueTooSmall { needed: usize },
     #[error("not an address of the form 127.0.0.1:8443 or [::1]:8443")]
     Address,
     #[error("address listed twice")]

@@ -14,7 +14,7 @@ use super::signed::ALGORITHMS;
 use crate::identity::TrustName;
 use crate::identity::certificate::{AnchorSetId, ClientUsage, IssuerId};
 use crate::identity::mapping::Mapping;
-use crate::identity::peer::{self, PathLink, VerifiedPeer};
+use crate::identity::peer::{self, PathLink, VerifiedChain};
 
 /// What one `[[trust]]` block configures, read from its files.
 #[derive(Debug, Clone)]
@@ -86,6 +86,16 @@ impl TrustDomain {
         self.authorities.all().iter().map(|authority| authority.id()).collect()
     }
 
+    /// When the first certificate of a configured CA ends, in Unix seconds.
+    pub fn authority_end(&self) -> Option<u64> {
+        self.authority_ends().map(|(_, end)| end).min()
+    }
+
+    /// Every configured CA certificate, its subject and its end in Unix seconds. Show the subject escaped.
+    pub fn authority_ends(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.authorities.all().iter().map(|authority| (authority.name(), authority.not_after()))
+    }
+
     /// Name and anchors, for [`AnchorSetId`].
     pub(super) fn anchor_summary(&self) -> Vec<u8> {
         let fingerprints = self.authorities.anchor_fingerprints();
@@ -111,7 +121,7 @@ impl TrustDomain {
         presented: &[CertificateDer<'_>],
         anchors: AnchorSetId,
         now: UnixTime,
-    ) -> Result<VerifiedPeer, VerifyError> {
+    ) -> Result<VerifiedChain, VerifyError> {
         let leaf = EndEntityCert::try_from(leaf)?;
         let configured = self.authorities.intermediates().iter().filter(|each| !presented.contains(each));
         let pool: Vec<CertificateDer<'_>> =
@@ -138,9 +148,9 @@ impl TrustDomain {
             )
             .map_err(|error| refusal.take().unwrap_or_else(|| error.into()))?;
         let anchor_end = self.anchor_end(&path)?;
-        let peer = VerifiedPeer::new(&path, self.name.clone(), anchors, anchor_end)?;
-        match peer.facts().client_usage() {
-            ClientUsage::Stated => Ok(peer),
+        let chain = VerifiedChain::new(&path, self.name.clone(), anchors, anchor_end)?;
+        match chain.facts().client_usage() {
+            ClientUsage::Stated => Ok(chain),
             ClientUsage::Unstated | ClientUsage::Foreign => Err(VerifyError::WrongUsage),
         }
     }

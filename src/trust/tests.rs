@@ -17,7 +17,18 @@ fn verify(
     presented: &[&TestCa],
 ) -> Result<VerifiedPeer, VerifyError> {
     let presented: Vec<_> = presented.iter().map(|ca| ca.der.clone()).collect();
-    domains.verify(&leaf.der, &presented, now())
+    domains.verify(&leaf.der, &presented, now()).map(VerifiedPeer::proven)
+}
+
+#[test]
+fn a_peer_moves_to_another_path_of_its_own_certificate_only() {
+    let pki = TwoTiers::new();
+    let domains = pki.domains(&[], &[]);
+    let (own, other) = (pki.middle.leaf("orders", 7), pki.middle.leaf("orders", 7));
+    let peer = verify(&domains, &own, &[]).expect("verified");
+    let chain = |leaf: &TestLeaf| domains.verify(&leaf.der, &[], now()).expect("verified");
+    assert!(peer.by_another_path(chain(&own)).is_some());
+    assert!(peer.by_another_path(chain(&other)).is_none(), "that key was never proven");
 }
 
 fn only_refusal(result: Result<TrustDomains, Vec<TrustError>>) -> TrustError {

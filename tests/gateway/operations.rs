@@ -57,6 +57,9 @@ async fn the_admin_socket_is_its_owners_alone_and_tells_how_the_gateway_is() {
     assert_eq!((status, &page_now["ready"], &page_now["phase"]), (200, &true.into(), &"running".into()));
     assert_eq!((&page_now["sessions"], &page_now["generation"]), (&1.into(), &1.into()));
     assert_eq!(page_now["reload_faults"], serde_json::json!([]));
+    let end = page_now["authority_ends_unix"].as_u64().expect("a time");
+    let (_, metrics) = page(&socket, "/metrics").await;
+    assert!(metrics.contains(&format!("portcullis_authority_end {end}\n")), "{metrics}");
     assert_eq!(page(&socket, "/elsewhere").await.0, 404);
 }
 
@@ -189,7 +192,12 @@ async fn an_admin_socket_that_a_killed_gateway_left_is_taken_over() {
     let socket = folder.path().join("admin.sock");
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("bound"));
     assert!(socket.exists());
+    // What the process of this number left when it died while it made its socket; in a container it is always 1.
+    std::fs::write(folder.path().join(format!("admin.sock.{}", std::process::id())), "").expect("written");
     let server = Server::start(&config).await.expect("a gateway");
+    let hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+    let mut entries = std::fs::read_dir(folder.path()).expect("a folder").flatten();
+    assert!(!entries.any(|entry| hidden(&entry.file_name())), "nothing is left beside the socket");
     assert_eq!(page(&socket, "/livez").await.0, 200);
     server.stop().await;
 }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::clock::unix_now;
 use crate::gateway::Gateway;
 use crate::generation::Generation;
+use crate::identity::peer::VerifiedPeer;
 use crate::identity::{ServiceIdentity, ServiceName};
 use crate::limits::Limits;
 use crate::policy::Policy;
@@ -69,7 +70,7 @@ impl World {
     pub(super) fn connect_ungreeted(&self, service: &str, seconds: u64) -> Peer {
         let generation = self.gateway.generation();
         let leaf = self.authority.client(service, service.len() as u64, seconds);
-        let verified = generation.trust.verify(&leaf.der, &[], unix_now()).unwrap();
+        let verified = VerifiedPeer::proven(generation.trust.verify(&leaf.der, &[], unix_now()).unwrap());
         let standing = verdict::judge(&generation, &verified).unwrap();
         let address = IpAddr::from([127, 0, 0, 1]);
         let admission = self.gateway.admissions.admit(address, &generation.limits).unwrap();

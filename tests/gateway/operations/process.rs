@@ -150,3 +150,49 @@ async fn serve_reloads_on_sighup_and_drains_on_sigterm() {
     assert_eq!(status.code(), Some(0));
     assert!(!socket.exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_second_sigterm_ends_the_drain_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pki = Pki::new(folder.path());
+    let more = "[log]\nformat = \"json\"\nfilter = \"info\"".into();
+    let (config, _) = write_files(folder.path(), &Setup { more, ..Setup::default() });
+    let patient = std::fs::read_to_string(&config).expect("read");
+    let (before, after) = patient.split_once("drain_timeout_ms").expect("a limit");
+    let after = after.split_once('\n').expect("a line").1;
+    std::fs::write(&config, format!("{before}drain_timeout_ms = 3600000\n{after}")).expect("written");
+    let mut serving = Serving::start(&config);
+    let address = serving.line("listening")["address"].as_str().expect("an address").to_owned();
+    let issued = pki.issue(&Profile::service("billing", &[]));
+    let connector = TlsConnector::from(Arc::new(pki.client_config(Some(&issued))));
+    let tcp = TcpStream::connect(&address).await.expect("connected");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let mut session = Raw::over(connector.connect(name, tcp).await.expect("a handshake"));
+    session.upgrade().await;
+
+    serving.signal("TERM");
+    assert_eq!(session.text().await["op"], "draining");
+    serving.signal("TERM");
+    serving.line("told to stop a second time; what is not drained is aborted");
+    let status = tokio::task::block_in_place(|| serving.child.wait()).expect("ended");
+    assert_eq!(status.code(), Some(1));
+}
+
+/// The policy is a pipe that nobody writes to: the reload waits for it as long as it lives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn sigterm_does_not_wait_for_a_reload() {
+    let folder = tempfile::tempdir().expect("a folder");
+    Pki::new(folder.path());
+    let more = "[log]\nformat = \"json\"\n[reload]\npoll_interval_ms = 3600000".into();
+    let (config, _) = write_files(folder.path(), &Setup { more, ..Setup::default() });
+    let mut serving = Serving::start(&config);
+    serving.line("listening");
+    let policy = folder.path().join("policy.toml");
+    std::fs::remove_file(&policy).expect("removed");
+    assert!(Command::new("mkfifo").arg(&policy).status().expect("mkfifo").success());
+    serving.signal("HUP");
+    serving.signal("TERM");
+    serving.line("stopped");
+    let status = tokio::task::block_in_place(|| serving.child.wait()).expect("ended");
+    assert_eq!(status.code(), Some(0));
+}
