@@ -273,7 +273,7 @@ async fn publish_orders(
             println!("    order {} was not published: {fault}", order.number);
         }
         sent.orders += 1;
-        if order.number % QUOTE_EVERY == 0 {
+        if order.number.is_multiple_of(QUOTE_EVERY) {
             sent.quotes += 1;
             match checkout.request("billing.quote", serde_json::json!({"cents": order.cents})).await {
                 Ok(reply) => screen.show(format_args!(
@@ -313,7 +313,7 @@ async fn take_orders(
 fn take_order(message: &Message, tally: &mut Tally, screen: &Screen) -> Fallible {
     let order: Order = message.json()?;
     tally.count(order.number);
-    if order.number % SHOW_EVERY == 0 {
+    if order.number.is_multiple_of(SHOW_EVERY) {
         screen.show(format_args!(
             "order   {:>5}   {}   from {}   {:>3}.{:02}",
             order.number,

@@ -1,8 +1,8 @@
 //! HTTP for operators on a Unix socket that only its owner may open: liveness, readiness with its reasons, metrics.
 
-use std::fs::Permissions;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,9 +17,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::unix_now;
-use crate::expiry::{certificate_end, revocation_end};
+use crate::expiry::{authority_end, certificate_end, revocation_end};
 use crate::gateway::{Gateway, Phase};
 use crate::reload::ReloadHandle;
+use crate::session::random;
 
 /// What the pages are made of.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub struct State {
 pub enum AdminError {
     #[error("another process answers on the admin socket {}", path.display())]
     InUse { path: PathBuf },
+    #[error("{} is something else than a socket; choose another path for the admin socket", path.display())]
+    Occupied { path: PathBuf },
     #[error("cannot make the admin socket {}", path.display())]
     Bind { path: PathBuf, source: io::Error },
 }
@@ -46,25 +49,40 @@ struct Readiness {
     sessions: usize,
     opening: usize,
     certificate_ends_unix: Option<u64>,
+    /// Told, and no reason to be unready: other CAs may go on.
+    authority_ends_unix: Option<u64>,
     revocation_list_stale_unix: Option<u64>,
     /// What is wrong with the files as they are now. The gateway goes on with the generation before them.
     reload_faults: Vec<String>,
 }
 
-/// Makes the socket, mode 0600 from the first moment at which it can be found.
+/// Makes the socket in a fresh directory beside `path` that nobody else may enter, and moves it into its place once its
+/// own mode is 0600: at no moment may others open it. Takes the place of a socket that nobody answers on, and of nothing
+/// else: a path that names a key by mistake must not cost the key.
 pub async fn bind(path: &Path) -> Result<UnixListener, AdminError> {
+    if std::fs::symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
+        return Err(AdminError::Occupied { path: path.into() });
+    }
     if UnixStream::connect(path).await.is_ok() {
         return Err(AdminError::InUse { path: path.into() });
     }
-    let made = || -> io::Result<UnixListener> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}", std::process::id()));
-        let listener = UnixListener::bind(&beside)?;
-        std::fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
-        std::fs::rename(&beside, path)?;
+    bind_in_private(path).map_err(|source| AdminError::Bind { path: path.into(), source })
+}
+
+fn bind_in_private(path: &Path) -> io::Result<UnixListener> {
+    // A name that a crash left behind is never met again. Short, because the path of a socket has some 100 bytes.
+    let name = format!(".{:016x}", u64::from_ne_bytes(random()));
+    let folder = path.parent().unwrap_or(Path::new("")).join(name);
+    DirBuilder::new().mode(0o700).create(&folder)?;
+    let inside = folder.join("s");
+    let made = UnixListener::bind(&inside).and_then(|listener| {
+        std::fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
+        std::fs::rename(&inside, path)?;
         Ok(listener)
-    };
-    made().map_err(|source| AdminError::Bind { path: path.into(), source })
+    });
+    // Empty unless making it failed halfway.
+    let _ = std::fs::remove_dir_all(&folder);
+    made
 }
 
 /// Answers until `stop` is cancelled, then takes the socket away.
@@ -102,6 +120,7 @@ async fn readiness(Extract(state): Extract<State>) -> impl IntoResponse {
         sessions: gateway.registry.len(),
         opening: gateway.admissions.opening(),
         certificate_ends_unix,
+        authority_ends_unix: authority_end(&generation),
         revocation_list_stale_unix,
         reload_faults: status.faults,
     };

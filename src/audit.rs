@@ -5,7 +5,6 @@
 
 use std::net::SocketAddr;
 
-use crate::identity::ServiceIdentity;
 use crate::policy::Denial;
 use crate::session::{CloseReason, Operation, SessionId};
 use crate::verdict::Standing;
@@ -14,23 +13,25 @@ use crate::verdict::Standing;
 pub const TARGET: &str = "portcullis::audit";
 
 /// A session was opened.
-pub fn admitted(session: SessionId, identity: &ServiceIdentity, peer: SocketAddr, fingerprint: Option<&str>) {
+pub fn admitted(session: SessionId, standing: &Standing, peer: SocketAddr, fingerprint: Option<&str>) {
+    let identity = &standing.identity;
     tracing::info!(
         target: TARGET, event = "admitted", %session, %peer, fingerprint,
         service = %identity.service(), trust = %identity.trust(), rule = %identity.rule(),
-        roles = ?identity.roles(),
+        roles = ?identity.roles(), generation = standing.generation,
     );
 }
 
 /// A connection got no session.
-pub fn refused(peer: SocketAddr, fingerprint: &str, service: &str, kind: &str, why: &str) {
-    tracing::warn!(target: TARGET, event = "refused", %peer, fingerprint, service, kind, why);
+pub fn refused(peer: SocketAddr, fingerprint: &str, service: &str, kind: &str, why: &str, generation: u64) {
+    tracing::warn!(target: TARGET, event = "refused", %peer, fingerprint, service, kind, why, generation);
 }
 
-/// A session was ended by a verdict.
-pub fn ended(session: &str, service: &str, fingerprint: &str, reason: CloseReason, generation: u64) {
+/// A session was ended by a verdict of `generation`, `why` being what it rests on.
+pub fn ended(session: SessionId, standing: &Standing, reason: CloseReason, why: &str, generation: u64) {
     tracing::warn!(
-        target: TARGET, event = "ended", session, service, fingerprint, reason = reason.label(), generation,
+        target: TARGET, event = "ended", %session, service = %standing.identity.service(),
+        trust = %standing.identity.trust(), reason = reason.label(), why, generation,
     );
 }
 

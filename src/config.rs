@@ -1,6 +1,6 @@
 //! The configuration file: its shape, and the settings that it means.
 //!
-//! Two types on purpose: [`file`] is what an operator may write, [`Settings`] is what the gateway runs on. Between them
+//! Two types on purpose: `file` is what an operator may write, [`Settings`] is what the gateway runs on. Between them
 //! every fault is found at once, each with the key it is under. Files that the configuration names are read by
 //! [`crate::load`].
 
@@ -96,7 +96,7 @@ impl Settings {
 
     /// Whether something changed since `before` that is read at start alone.
     pub fn needs_restart_after(&self, before: &Self) -> bool {
-        self.gateway != before.gateway || self.reload != before.reload || self.log != before.log
+        self.gateway != before.gateway || self.log != before.log
     }
 
     /// Every file that a generation is made of.

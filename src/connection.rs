@@ -68,15 +68,15 @@ async fn open(
     };
     record.verified(&peer);
 
-    let verdict = identify::identify(&peer, &generation, admission, gateway);
+    let verdict = identify::identify(peer, &generation, admission, gateway);
     record.judged(&verdict);
 
-    let (stream, early, admitted) = match upgrade::answer(stream, verdict, state, &generation.limits).await {
+    let (stream, early, admitted) = match upgrade::answer(stream, verdict, state, gateway).await {
         Ok(upgraded) => upgraded,
         Err(refusal) => return record.refused(&refusal),
     };
 
-    let session = Session::open(gateway.clone(), peer, admitted.standing, admitted.place);
+    let session = Session::open(gateway.clone(), admitted.peer, admitted.standing, admitted.place);
     record.opened(&session);
     Some(Opened { session, stream, early })
 }

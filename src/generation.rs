@@ -37,7 +37,7 @@ pub struct ListenerState {
 }
 
 impl ListenerState {
-    pub fn new(
+    pub(crate) fn new(
         verifier: Arc<ClientVerifier>,
         certificate: Arc<dyn ResolvesServerCert>,
         not_after: u64,
@@ -49,7 +49,7 @@ impl ListenerState {
     }
 
     /// The same key pair behind another verifier.
-    pub fn with_verifier(&self, verifier: Arc<ClientVerifier>) -> Result<Self, rustls::Error> {
+    pub(crate) fn with_verifier(&self, verifier: Arc<ClientVerifier>) -> Result<Self, rustls::Error> {
         let certificate = self.config.cert_resolver.clone();
         Self::new(verifier, certificate, self.not_after, self.danger_tls12, self.rules.clone())
     }

@@ -56,6 +56,8 @@ pub mod routing;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod session;
+#[cfg(all(test, feature = "server"))]
+mod testing;
 #[cfg(feature = "server")]
 pub mod tls;
 #[cfg(feature = "server")]

@@ -10,6 +10,9 @@ use std::time::Duration;
 pub use admission::{Admission, Admissions, Refused, ServicePlace};
 pub use rates::{ServiceRate, ServiceRates};
 
+/// What stands around a payload at most: fields, topic and headers.
+const ENVELOPE: usize = 16 * 1024;
+
 /// Every bound, as one reloadable value. Durations and bytes carry their unit in the configuration key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -17,7 +20,9 @@ pub struct Limits {
     pub open_deadline: Duration,
     /// Connections that have not reached their 101 yet.
     pub max_opening: usize,
-    /// Connections of one IP address, sessions included.
+    /// Connections of one address that have not reached their 101 yet.
+    pub max_opening_per_address: usize,
+    /// Connections of one address, sessions included: of an IPv4 address, or of the /64 around an IPv6 address.
     pub max_connections_per_address: usize,
     /// Sessions of one service.
     pub max_sessions_per_service: usize,
@@ -72,6 +77,9 @@ impl Default for Limits {
             open_deadline: Duration::from_secs(10),
             // Each holds some 40 KB while it opens; 1,000 is half a second of full handshakes on one core.
             max_opening: 1_000,
+            // Half of all places, so that one address without a certificate cannot take them all, and the pods behind
+            // one address may start together.
+            max_opening_per_address: 500,
             // Many pods share a node's address; a runaway client does not get more.
             max_connections_per_address: 1_024,
             max_sessions_per_service: 4_096,
@@ -113,7 +121,11 @@ impl Default for Limits {
 impl Limits {
     /// Bytes of one WebSocket message: a payload in base64 with its envelope, topic and headers.
     pub fn max_message(&self) -> usize {
-        const ENVELOPE: usize = 16 * 1024;
         self.max_payload.div_ceil(3).saturating_mul(4).saturating_add(ENVELOPE)
+    }
+
+    /// Bytes that the largest message counts in a queue: as published, and as encoded for its receivers.
+    pub fn max_queued_message(&self) -> usize {
+        self.max_payload.saturating_add(ENVELOPE).saturating_add(self.max_message())
     }
 }

@@ -30,14 +30,16 @@ pub struct Loaded {
 pub struct Before<'b> {
     pub settings: &'b Settings,
     pub generation: &'b Generation,
-    pub digest: Digest,
+    /// What the files were that the generation was made of; `None` if it is not of any one set of files.
+    pub digest: Option<Digest>,
 }
 
-/// What became of the files.
-pub enum Outcome {
-    /// They are, byte for byte, those of the current generation.
-    Unchanged,
-    Loaded(Box<Loaded>),
+/// Why a set that should have become the next generation did not.
+#[derive(Debug)]
+pub struct Refused {
+    pub faults: Faults,
+    /// What the files were. The same bytes are refused again, unless time alone mends a fault.
+    pub digest: Digest,
 }
 
 /// Reads the configuration file alone.
@@ -45,11 +47,51 @@ pub fn settings(config: &Path) -> Result<Settings, Faults> {
     read_settings(config, &mut Reader::default())
 }
 
-/// Reads the configuration and every file it names into the generation after `before`.
-pub fn load(config: &Path, before: Option<&Before<'_>>, now: UnixTime) -> Result<Outcome, Faults> {
+/// Reads the configuration and every file it names into the first generation.
+pub fn first(config: &Path, now: UnixTime) -> Result<Loaded, Faults> {
     let mut reader = Reader::default();
+    let settings = read_all(config, &mut reader)?;
+    assemble(settings, None, reader, now)
+}
+
+/// Reads the same into the generation after `before`. `None` if the files are, byte for byte, those it was made of.
+pub fn next(config: &Path, before: &Before<'_>, now: UnixTime) -> Result<Option<Loaded>, Refused> {
+    let mut reader = Reader::default();
+    let settings = read_all(config, &mut reader);
+    let digest = reader.digest();
+    if before.digest == Some(digest) {
+        return Ok(None);
+    }
+    settings
+        .and_then(|settings| assemble(settings, Some(before), reader, now))
+        .map(Some)
+        .map_err(|faults| Refused { faults, digest })
+}
+
+/// What the files are now, good or not.
+pub fn digest(config: &Path) -> Digest {
+    let mut reader = Reader::default();
+    // Whatever is wrong with the configuration, what was read of it is in the digest.
+    let _ = read_all(config, &mut reader);
+    reader.digest()
+}
+
+/// Reads every file, so that the digest is that of all. What cannot be read is a fault of whoever needs it.
+fn read_all(config: &Path, reader: &mut Reader) -> Result<Settings, Faults> {
+    let settings = read_settings(config, reader)?;
+    for file in settings.files() {
+        let _ = reader.read(file);
+    }
+    Ok(settings)
+}
+
+fn assemble(
+    settings: Settings,
+    before: Option<&Before<'_>>,
+    mut reader: Reader,
+    now: UnixTime,
+) -> Result<Loaded, Faults> {
     let mut faults = Faults::default();
-    let settings = read_settings(config, &mut reader)?;
     if before.is_some_and(|before| addresses_differ(before.settings, &settings)) {
         faults.add("listener", Why::ListenersChanged);
     }
@@ -63,10 +105,6 @@ pub fn load(config: &Path, before: Option<&Before<'_>>, now: UnixTime) -> Result
             gateway_pair::load(&format!("listener[{place}]"), listener, &mut reader, &mut faults, now)
         })
         .collect();
-    let digest = reader.digest();
-    if before.is_some_and(|before| before.digest == digest) {
-        return Ok(Outcome::Unchanged);
-    }
     if let (Some(trust), Some(before)) = (&trust, before) {
         refuse_regressions(trust, &before.generation.trust, &settings, &mut faults);
     }
@@ -95,7 +133,7 @@ pub fn load(config: &Path, before: Option<&Before<'_>>, now: UnixTime) -> Result
         policy: kept_or_new(before.map(|before| &before.generation.policy), policy),
         limits: kept_or_new(before.map(|before| &before.generation.limits), settings.limits.clone()),
     };
-    Ok(Outcome::Loaded(Box::new(Loaded { settings, generation, digest })))
+    Ok(Loaded { settings, generation, digest: reader.digest() })
 }
 
 /// The current generation with newer revocation lists, from the files that `settings` names, whatever else is broken
@@ -110,8 +148,7 @@ pub fn newer_revocation_lists(
         .trust
         .iter()
         .map(|trust| {
-            let readable =
-                |path: &PathBuf| reader.read(path).ok().and_then(|bytes| pem::revocation_lists(&bytes).ok());
+            let readable = |path: &PathBuf| reader.pem(path, pem::revocation_lists).ok();
             (trust.name.clone(), trust.crls.iter().filter_map(readable).flatten().collect())
         })
         .collect();
@@ -131,7 +168,7 @@ pub fn newer_revocation_lists(
 fn read_settings(config: &Path, reader: &mut Reader) -> Result<Settings, Faults> {
     let mut faults = Faults::default();
     let Some(text) = faults.take("", reader.text(config)) else { return Err(faults) };
-    Settings::parse(&text, config.parent().unwrap_or(Path::new(".")))
+    Settings::parse(text, config.parent().unwrap_or(Path::new(".")))
 }
 
 fn load_trust(
@@ -205,7 +242,7 @@ fn load_policy(settings: &Settings, reader: &mut Reader, faults: &mut Faults) ->
         let key = if fault.key.is_empty() { "policy".into() } else { format!("policy: {}", fault.key) };
         Fault { key, why: fault.why }
     };
-    let grants = match parse_policy(&text) {
+    let grants = match parse_policy(text) {
         Ok(grants) => grants,
         Err(found) => {
             faults.0.extend(found.0.into_iter().map(under_policy));
@@ -239,8 +276,12 @@ fn check_names(policy: &Policy, settings: &Settings, faults: &mut Faults) {
 fn refuse_regressions(new: &TrustDomains, old: &TrustDomains, settings: &Settings, faults: &mut Faults) {
     for (name, regression) in new.list_regressions(old) {
         let place = settings.trust.iter().position(|trust| trust.name == name).unwrap_or_default();
-        let (before, now) = (regression.before.to_string(), regression.now.to_string());
-        faults.add(format!("trust[{place}].crls"), Why::CrlWentBack { before, now });
+        let before = regression.before;
+        let why = match regression.now {
+            Some(now) => Why::CrlWentBack { before, now },
+            None => Why::CrlDropped { before },
+        };
+        faults.add(format!("trust[{place}].crls"), why);
     }
 }
 
@@ -258,3 +299,6 @@ fn kept_or_new<T: PartialEq>(old: Option<&Arc<T>>, new: T) -> Arc<T> {
         _ => Arc::new(new),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

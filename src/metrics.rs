@@ -11,10 +11,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::expiry::{certificate_end, revocation_end};
+use crate::expiry::{authority_end, certificate_end, revocation_end};
 use crate::gateway::Gateway;
 use crate::limits::Refused;
-use crate::session::{CloseReason, Counts};
+use crate::session::CloseReason;
 
 /// The metrics of one gateway.
 pub struct Metrics {
@@ -29,6 +29,7 @@ pub struct Metrics {
     subscriptions: Gauge,
     generation: Gauge,
     certificate_end: Gauge,
+    authority_end: Gauge,
     revocation_end: Gauge,
     reloads: Family<Reason, Counter>,
     reload_seconds: Histogram,
@@ -75,6 +76,7 @@ impl Metrics {
             subscriptions: Gauge::default(),
             generation: Gauge::default(),
             certificate_end: Gauge::default(),
+            authority_end: Gauge::default(),
             revocation_end: Gauge::default(),
             reloads: Family::default(),
             reload_seconds: seconds(),
@@ -112,6 +114,11 @@ impl Metrics {
             m.certificate_end.clone(),
         );
         registry.register(
+            "authority_end",
+            "End of the first certificate of a configured CA to end, Unix seconds",
+            m.authority_end.clone(),
+        );
+        registry.register(
             "revocation_end",
             "When the first revocation list goes stale, Unix seconds",
             m.revocation_end.clone(),
@@ -125,8 +132,8 @@ impl Metrics {
         );
         registry.register("files_broken", "1 while the files are refused", m.files_broken.clone());
         registry.register("operations_denied", "Operations that the policy denied", m.denied.clone());
-        registry.register("commands", "Operations of ended sessions", m.commands.clone());
-        registry.register("deliveries", "Messages delivered to ended sessions", m.deliveries.clone());
+        registry.register("commands", "Operations that sessions asked for", m.commands.clone());
+        registry.register("deliveries", "Messages delivered to sessions", m.deliveries.clone());
         Self { registry, ..metrics }
     }
 
@@ -148,10 +155,14 @@ impl Metrics {
         self.refused.get_or_create(&label(kind)).inc();
     }
 
-    pub fn closed(&self, reason: CloseReason, counts: Counts) {
+    pub fn closed(&self, reason: CloseReason) {
         self.closed.get_or_create(&label(reason.label())).inc();
-        self.commands.inc_by(counts.commands);
-        self.deliveries.inc_by(counts.deliveries);
+    }
+
+    /// Sessions tell about once a second what they did since they last told.
+    pub fn traffic(&self, commands: u64, deliveries: u64) {
+        self.commands.inc_by(commands);
+        self.deliveries.inc_by(deliveries);
     }
 
     pub fn handshake(&self, took: Duration) {
@@ -182,6 +193,7 @@ impl Metrics {
         let seconds = |end: Option<u64>| end.and_then(|end| i64::try_from(end).ok()).unwrap_or(0);
         self.generation.set(i64::try_from(generation.number).unwrap_or(i64::MAX));
         self.certificate_end.set(seconds(certificate_end(&generation)));
+        self.authority_end.set(seconds(authority_end(&generation)));
         self.revocation_end.set(seconds(revocation_end(&generation)));
         let mut text = String::new();
         // Writing to a String does not fail.

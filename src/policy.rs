@@ -26,7 +26,7 @@ pub use fault::{Field, GrantFault, PolicyError};
 pub use grant::{Grant, ResponseRule, Responses, ServicePattern};
 pub use grants::{Grants, ResponseRight};
 pub use group::{GroupName, GroupScope};
-pub use matrix::{Conversation, Matrix, Overlap, ServiceRow, matrix};
+pub use matrix::{Conversation, Matrix, Overlap, Row, Who, matrix, matrix_of_everybody};
 pub use permit::{PublishPermit, SubscribePermit};
 pub use reply::ReplyRights;
 pub use rules::Rule;
@@ -77,11 +77,22 @@ impl Policy {
     pub fn grants(&self, service: &ServiceName, roles: &[Role]) -> Grants {
         let by_service = self.by_service.get(service).into_iter().flatten();
         let by_role = roles.iter().filter_map(|role| self.by_role.get(role)).flatten();
-        let mut places: Vec<usize> = self.for_all.iter().chain(by_service).chain(by_role).copied().collect();
+        let applying = self.applying(by_service.chain(by_role));
+        Grants::compile(service.clone(), service.as_str(), &applying)
+    }
+
+    /// Compiles what `role` gives to any service that no grant names; `name` stands for its name in the patterns.
+    fn grants_of_role(&self, role: &Role, name: &str) -> Grants {
+        let service = ServiceName::parse(role.as_str()).expect("services are spelled like roles");
+        Grants::compile(service, name, &self.applying(self.by_role.get(role).into_iter().flatten()))
+    }
+
+    /// The grants for everyone and those in `places`, in their order.
+    fn applying<'a>(&'a self, places: impl Iterator<Item = &'a usize>) -> Vec<&'a Grant> {
+        let mut places: Vec<usize> = self.for_all.iter().chain(places).copied().collect();
         places.sort_unstable();
         places.dedup();
-        let applying: Vec<&Grant> = places.into_iter().filter_map(|place| self.grants.get(place)).collect();
-        Grants::compile(service.clone(), &applying)
+        places.into_iter().filter_map(|place| self.grants.get(place)).collect()
     }
 
     fn index(&mut self, place: usize, grant: &Grant) {

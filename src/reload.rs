@@ -8,17 +8,17 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{unix_ms, unix_now};
 use crate::config::{Faults, Settings};
 use crate::gateway::Gateway;
-use crate::load::{self, Before, Digest, Loaded, Outcome};
+use crate::load::{self, Before, Digest, Loaded, Refused};
 use crate::{audit, expiry};
 use watch::Watcher;
 
@@ -64,12 +64,26 @@ impl ReloadHandle {
     }
 }
 
+/// Whether files that were refused are tried again though nothing tells of a change.
+#[derive(Debug, Clone, Copy)]
+enum Retry {
+    /// They were not refused.
+    Never,
+    /// Once they hold other bytes. They are read for that at every poll, since not every one of them is watched: what
+    /// a refused configuration names is not.
+    WhenChanged(Digest),
+    /// At every poll: time may mend a fault, such as a certificate that is not valid yet.
+    Always,
+}
+
 /// The one task that changes generations.
 pub struct Reloader {
     gateway: Arc<Gateway>,
     config: PathBuf,
     settings: Settings,
-    digest: Digest,
+    /// `None` while the generation has revocation lists of files that were refused otherwise.
+    digest: Option<Digest>,
+    retry: Retry,
     watcher: Watcher,
     requests: mpsc::Receiver<oneshot::Sender<Attempt>>,
     status: Arc<Mutex<Status>>,
@@ -90,14 +104,21 @@ impl Reloader {
         let watcher = Watcher::new(&config, &settings);
         let handle = ReloadHandle { requests: sender, status: status.clone() };
         let expiry = expiry::Warnings::default();
-        (Self { gateway, config, settings, digest, watcher, requests, status, expiry }, handle)
+        let digest = Some(digest);
+        let retry = Retry::Never;
+        (Self { gateway, config, settings, digest, retry, watcher, requests, status, expiry }, handle)
     }
 
     /// Attempts a reload after every change until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut poll = interval(self.settings.reload.poll_interval);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.expiry.warn(&self.gateway.generation(), unix_now());
+        // The generation was read before the watch began: what changed in between would go unnoticed.
+        self.attempt().await;
+        let mut poll = every(self.settings.reload.poll_interval);
         loop {
+            if poll.period() != self.settings.reload.poll_interval {
+                poll = every(self.settings.reload.poll_interval);
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -112,8 +133,7 @@ impl Reloader {
                 }
                 _ = poll.tick() => {
                     self.expiry.warn(&self.gateway.generation(), unix_now());
-                    // A set that was refused may become good by itself: a certificate whose time begins.
-                    if self.watcher.has_moved(&self.config, &self.settings) || self.was_refused() {
+                    if self.is_due().await {
                         self.attempt().await;
                     }
                 }
@@ -129,22 +149,32 @@ impl Reloader {
         let current = self.gateway.generation();
         let loading = spawn_blocking(move || {
             let before = Before { settings: &settings, generation: &current, digest };
-            load::load(&config, Some(&before), unix_now()).map_err(|faults| {
+            load::next(&config, &before, unix_now()).map_err(|refused| {
                 let newer = load::newer_revocation_lists(&settings, &current, unix_now());
-                (faults, newer)
+                (refused, newer)
             })
         });
         let attempt = match loading.await {
-            Ok(Ok(Outcome::Unchanged)) => Attempt::Unchanged,
-            Ok(Ok(Outcome::Loaded(loaded))) => self.install(*loaded),
-            Ok(Err((faults, Some(newer)))) => {
+            Ok(Ok(loaded)) => {
+                self.retry = Retry::Never;
+                loaded.map_or(Attempt::Unchanged, |loaded| self.install(loaded))
+            }
+            Ok(Err((refused, Some(newer)))) => {
+                self.retry = Retry::after(&refused);
                 let generation = newer.number;
                 self.gateway.install(Arc::new(newer));
+                self.digest = None;
                 audit::reloaded(generation, "revocation lists alone; the rest was refused");
-                Attempt::RevocationsOnly { generation, faults: texts(&faults) }
+                Attempt::RevocationsOnly { generation, faults: texts(&refused.faults) }
             }
-            Ok(Err((faults, None))) => Attempt::Refused { faults: texts(&faults) },
-            Err(panicked) => Attempt::Refused { faults: vec![format!("loading failed: {panicked}")] },
+            Ok(Err((refused, None))) => {
+                self.retry = Retry::after(&refused);
+                Attempt::Refused { faults: texts(&refused.faults) }
+            }
+            Err(panicked) => {
+                self.retry = Retry::Always;
+                Attempt::Refused { faults: vec![format!("loading failed: {panicked}")] }
+            }
         };
         self.report(&attempt, started);
         attempt
@@ -153,11 +183,16 @@ impl Reloader {
     fn install(&mut self, loaded: Loaded) -> Attempt {
         let generation = loaded.generation.number;
         if loaded.settings.needs_restart_after(&self.settings) {
-            tracing::warn!("[gateway], [reload] and [log] changed as well; that takes a restart");
+            tracing::warn!("[gateway] or [log] changed as well; that takes a restart");
         }
         self.gateway.install(Arc::new(loaded.generation));
-        self.settings = loaded.settings;
-        self.digest = loaded.digest;
+        let before = std::mem::replace(&mut self.settings, loaded.settings);
+        if !before.files().eq(self.settings.files()) {
+            self.watcher.watch(&self.config, &self.settings);
+            // What came anew may have changed between its reading and its watch.
+            self.watcher.look_again();
+        }
+        self.digest = Some(loaded.digest);
         audit::reloaded(generation, "everything");
         Attempt::Installed { generation }
     }
@@ -189,11 +224,41 @@ impl Reloader {
         }
     }
 
-    fn was_refused(&self) -> bool {
-        !self.status.lock().unwrap_or_else(PoisonError::into_inner).faults.is_empty()
+    /// Whether the files deserve an attempt that no notification asks for.
+    async fn is_due(&self) -> bool {
+        if self.watcher.has_moved(&self.config, &self.settings) {
+            return true;
+        }
+        match self.retry {
+            Retry::Never => false,
+            Retry::Always => true,
+            Retry::WhenChanged(refused) => {
+                let config = self.config.clone();
+                let reading = spawn_blocking(move || load::digest(&config));
+                reading.await.is_ok_and(|now| now != refused)
+            }
+        }
     }
+}
+
+impl Retry {
+    fn after(refused: &Refused) -> Self {
+        match refused.faults.0.iter().any(|fault| fault.why.depends_on_time()) {
+            true => Self::Always,
+            false => Self::WhenChanged(refused.digest),
+        }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut poll = interval_at(Instant::now() + period, period);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    poll
 }
 
 fn texts(faults: &Faults) -> Vec<String> {
     faults.0.iter().map(ToString::to_string).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,9 @@ use std::time::Duration;
 pub use inboxes::{InboxError, Inboxes};
 pub use subscription::Subscription;
 
+use crate::identity::ServiceIdentity;
 use crate::policy::{GroupScope, PublishPermit, SubscribePermit};
-use crate::protocol::{Message, Sid};
+use crate::protocol::{Headers, Message, Payload, Sid};
 use crate::session::{Delivery, Outbox, Outgoing, SessionId};
 use crate::topic::{INBOX_PREFIX, Pattern, PatternIndex, Topic};
 
@@ -61,13 +62,24 @@ struct Matched {
     turn: usize,
 }
 
-/// A message to route, with what the router must know of its sender.
-pub struct Parcel {
-    pub message: Arc<Message>,
+/// What a session sends. The topic is added from the permit and the sender's name from its identity, so that neither
+/// can be another than was checked.
+pub struct Parcel<'i> {
+    pub from: &'i ServiceIdentity,
     /// The session that sends it, so that `echo: false` can be honoured.
-    pub sender: SessionId,
+    pub session: SessionId,
+    pub payload: Payload,
+    pub headers: Headers,
+    pub reply: Option<Topic>,
     /// How long a receiver may answer, where the message names an inbox to answer to.
     pub answer_within: Option<Duration>,
+}
+
+/// A parcel as it goes to every receiver.
+struct Addressed {
+    message: Arc<Message>,
+    session: SessionId,
+    answer_within: Option<Duration>,
 }
 
 impl Default for Router {
@@ -85,6 +97,9 @@ impl Default for Router {
 
 impl Router {
     /// Adds a subscription. From the moment this returns, every new message on its pattern reaches `outbox`.
+    ///
+    /// # Errors
+    /// The inbox that it lies in belongs to another service or to the gateway itself, or the service has too many.
     pub fn subscribe(
         &self,
         permit: SubscribePermit,
@@ -95,6 +110,7 @@ impl Router {
         max_inboxes: usize,
     ) -> Result<Arc<Subscription>, InboxError> {
         if let Some(token) = permit.pattern().inbox_token() {
+            // Responders see where their answers go; none of them may listen there, nor have answers sent there.
             if token.starts_with(REQUESTER_MARK) {
                 return Err(InboxError::Taken);
             }
@@ -138,26 +154,28 @@ impl Router {
     }
 
     /// Sends a parcel down its lane and returns how many subscriptions took it.
-    pub fn publish(&self, lane: &mut Lane, parcel: &Parcel) -> usize {
+    pub fn publish(&self, lane: &mut Lane, parcel: Parcel<'_>) -> usize {
         let (shard_version, wild_version) = self.versions(lane.shard);
         if (shard_version, wild_version) != (lane.shard_version, lane.wild_version) {
             lane.matched = self.matched(lane.permit.topic(), lane.shard);
             (lane.shard_version, lane.wild_version) = (shard_version, wild_version);
         }
-        lane.matched.deliver(parcel)
+        lane.matched.deliver(&parcel.address(&lane.permit))
     }
 
-    /// Sends the answer to a request: to the session that asked through the gateway's own inbox, or to whoever
-    /// subscribed to the inbox that the request named.
-    pub fn respond(&self, permit: PublishPermit, parcel: &Parcel) -> usize {
+    /// Sends the answer to a request: to the session that asked through an inbox of the gateway's, if it still lives,
+    /// or to whoever subscribed to the inbox that the request named.
+    pub fn respond(&self, permit: PublishPermit, parcel: Parcel<'_>) -> usize {
+        let parcel = parcel.address(&permit);
         if let Some((token, request)) = requester_address(permit.topic()) {
             let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(outbox) = requesters.get(token) {
-                let message = parcel.message.clone();
-                return usize::from(outbox.push(Outgoing::Response { request, message }));
-            }
+            let message = parcel.message;
+            let taken = requesters
+                .get(token)
+                .is_some_and(|outbox| outbox.push(Outgoing::Response { request, message }));
+            return usize::from(taken);
         }
-        self.lane(permit).matched.deliver(parcel)
+        self.lane(permit).matched.deliver(&parcel)
     }
 
     /// Makes `outbox` reachable for responses under an inbox token that only the gateway knows.
@@ -214,7 +232,22 @@ impl Router {
     }
 }
 
+impl Parcel<'_> {
+    fn address(self, permit: &PublishPermit) -> Addressed {
+        let Self { from, session, payload, headers, reply, answer_within } = self;
+        let (topic, from) = (permit.topic().clone(), from.service().clone());
+        let message = Arc::new(Message::new(topic, from, payload, headers, reply));
+        Addressed { message, session, answer_within }
+    }
+}
+
 impl Lane {
+    /// Subscriptions that it led to when it was last looked at.
+    pub fn receivers(&self) -> usize {
+        let in_groups: usize = self.matched.groups.iter().map(|(_, members)| members.len()).sum();
+        self.matched.direct.len() + in_groups
+    }
+
     /// The permit that opened it.
     pub fn permit(&self) -> &PublishPermit {
         &self.permit
@@ -236,7 +269,7 @@ impl Matched {
         }
     }
 
-    fn deliver(&mut self, parcel: &Parcel) -> usize {
+    fn deliver(&mut self, parcel: &Addressed) -> usize {
         let to_all = self.direct.iter().filter(|subscription| offer(subscription, parcel)).count();
         if self.groups.is_empty() {
             return to_all;
@@ -252,8 +285,8 @@ impl Matched {
 }
 
 /// Offers a parcel to one subscription. Whether it was taken.
-fn offer(subscription: &Arc<Subscription>, parcel: &Parcel) -> bool {
-    if !subscription.wants_from(parcel.sender) || !subscription.take_one() {
+fn offer(subscription: &Arc<Subscription>, parcel: &Addressed) -> bool {
+    if !subscription.wants_from(parcel.session) || !subscription.take_one() {
         return false;
     }
     subscription.outbox().push(Outgoing::Delivery(Delivery {
@@ -274,13 +307,12 @@ fn shard_key<'a>(first_token: &'a str, inbox_token: Option<&'a str>) -> &'a str 
     inbox_token.unwrap_or(first_token)
 }
 
-/// What the tokens of the gateway's own inboxes begin with. Nobody subscribes there, ever: an answerer is shown the
-/// token, and as the owner of the inbox it could answer, or after the requester's end read, what others were asked.
+/// Begins the token of every inbox that the gateway makes, and of no inbox that a service can have.
 const REQUESTER_MARK: char = '$';
 
-/// The token of the gateway's own inbox for a session's requests.
-pub fn requester_token(random: u128) -> Box<str> {
-    format!("{REQUESTER_MARK}{random:032x}").into()
+/// The token of the inbox that the gateway makes for the requests of one session, from bytes that nobody can guess.
+pub fn requester_token(random: [u8; 16]) -> Box<str> {
+    format!("{REQUESTER_MARK}{:032x}", u128::from_be_bytes(random)).into()
 }
 
 /// The topic of the gateway's own inbox for one request of a session.
@@ -289,7 +321,7 @@ pub fn requester_topic(token: &str, request: u64) -> Option<Topic> {
 }
 
 fn requester_address(topic: &Topic) -> Option<(&str, u64)> {
-    let token = topic.inbox_token()?;
+    let token = topic.inbox_token().filter(|token| token.starts_with(REQUESTER_MARK))?;
     let mut rest = topic.tokens().skip(2);
     let request = rest.next()?.parse().ok()?;
     rest.next().is_none().then_some((token, request))

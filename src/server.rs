@@ -15,7 +15,7 @@ use crate::clock::unix_now;
 use crate::config::Faults;
 use crate::connection::{AcceptError, Listener};
 use crate::gateway::Gateway;
-use crate::load::{self, Outcome};
+use crate::load;
 use crate::reload::{ReloadHandle, Reloader};
 
 /// After the drain, how long sessions have for their close frames before they are aborted.
@@ -52,10 +52,7 @@ pub enum StartError {
 impl Server {
     /// Loads the configuration, binds every address and starts to accept.
     pub async fn start(config: &Path) -> Result<Self, StartError> {
-        let loaded = match load::load(config, None, unix_now()).map_err(StartError::Config)? {
-            Outcome::Loaded(loaded) => *loaded,
-            Outcome::Unchanged => unreachable!("there is nothing before it to be equal to"),
-        };
+        let loaded = load::first(config, unix_now()).map_err(StartError::Config)?;
         let settings = loaded.settings;
         raise_descriptor_limit(loaded.generation.limits.max_sessions);
         let gateway = Arc::new(Gateway::new(&settings.gateway.name, loaded.generation));
@@ -115,6 +112,8 @@ impl Server {
         // A moment more than the sessions' own deadline, so that they end by it and say so.
         if timeout(patience + LAST_WORDS, self.connections.wait()).await.is_err() {
             self.gateway.stop();
+            // For the close frames of those that can still be told.
+            let _ = timeout(LAST_WORDS, self.connections.wait()).await;
             let left = self.connections.len();
             tracing::warn!(left, "connections did not end in time and are aborted");
         }

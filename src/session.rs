@@ -5,9 +5,12 @@
 //! the functions that let it in.
 
 mod close;
+mod delivery;
+mod denials;
 mod fault;
 mod id;
 mod inbound;
+mod judgement;
 mod keepalive;
 mod lanes;
 mod outbound;
@@ -31,15 +34,15 @@ pub use outbound::{Delivery, Outbox, Outgoing};
 pub use pace::Pace;
 pub use registry::{Registration, Registry};
 
-use crate::clock::{unix_now, until_over};
+use crate::clock::until_over;
 use crate::gateway::{Gateway, Phase};
-use crate::identity::ServiceIdentity;
 use crate::identity::peer::VerifiedPeer;
 use crate::limits::{Limits, ServicePlace, ServiceRate};
-use crate::policy::{GroupScope, ReplyRights};
+use crate::policy::ReplyRights;
 use crate::protocol::{self, Event, Sid};
 use crate::routing::Subscription;
-use crate::verdict::{self, Standing};
+use crate::verdict::Standing;
+use denials::Denials;
 use fault::Faults;
 use keepalive::Keepalive;
 use lanes::Lanes;
@@ -64,6 +67,7 @@ pub struct Session {
     outbox: Arc<Outbox>,
     subscriptions: HashMap<Sid, Arc<Subscription>>,
     lanes: Lanes,
+    denials: Denials,
     rights: ReplyRights,
     requests: Requests,
     requester: Option<Box<str>>,
@@ -75,12 +79,15 @@ pub struct Session {
     told_to_leave: bool,
     scratch: Vec<Outgoing>,
     counts: Counts,
+    /// What of the counts the metrics know, and when they hear of the rest.
+    told: Counts,
+    tells_at: Instant,
     _registration: Registration,
     _place: ServicePlace,
 }
 
-/// Items taken from the outbox at once.
-const BATCH: usize = 256;
+/// Between two reports to the metrics, as far as the session wakes at all.
+const TELLING: Duration = Duration::from_secs(1);
 
 impl Session {
     /// Registers a session, so that from here on every change reaches it. The verdict it came with may be of an older
@@ -98,6 +105,7 @@ impl Session {
             keepalive: Keepalive::new(Instant::now()),
             subscriptions: HashMap::new(),
             lanes: Lanes::default(),
+            denials: Denials::default(),
             requests: Requests::default(),
             requester: None,
             faults: Faults::default(),
@@ -105,6 +113,8 @@ impl Session {
             told_to_leave: false,
             scratch: Vec::new(),
             counts: Counts::default(),
+            told: Counts::default(),
+            tells_at: Instant::now(),
             _registration: registration,
             _place: place,
             gateway,
@@ -119,8 +129,9 @@ impl Session {
         self.id
     }
 
-    pub fn identity(&self) -> &ServiceIdentity {
-        &self.standing.identity
+    /// As what it stands before the gateway.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Speaks until the session ends, says goodbye, and tells why it ended and what it counted.
@@ -155,6 +166,7 @@ impl Session {
     ) -> Result<std::convert::Infallible, CloseReason> {
         // The verdict comes first, and nothing but it: `hello` is the first message, before a `draining` too.
         self.judge_again(writer)?;
+        self.check_credential(Instant::now())?;
         writer.event(&Event::Hello(Box::new(self.describe())));
         let timer = sleep_until(Instant::now());
         tokio::pin!(timer);
@@ -167,12 +179,15 @@ impl Session {
             if timer.is_elapsed() || next < timer.deadline() {
                 timer.as_mut().reset(next);
             }
+            // In no fixed order, and read even while much waits to be written: a peer that is behind with its messages
+            // is still heard. What is read waits in the reader until there is room for its answers.
             tokio::select! {
-                biased;
                 () = self.outbox.alarmed() => {}
                 written = writer.write(), if writer.is_waiting() => written?,
-                () = reader.read(), if reader.may_read() && writer.has_room() => {
-                    self.keepalive.heard(Instant::now());
+                came = reader.read(), if reader.may_read() => {
+                    if came {
+                        self.keepalive.heard(Instant::now());
+                    }
                 }
                 () = self.outbox.woken(), if !writer.is_waiting() => {}
                 () = &mut timer => {}
@@ -190,9 +205,10 @@ impl Session {
         if self.outbox.has_overflowed() || writer.has_stalled(now, self.limits.write_timeout) {
             return Err(CloseReason::SlowConsumer);
         }
-        if now >= self.credential_end {
-            return Err(CloseReason::CredentialDeadline);
+        if now >= self.tells_at {
+            self.tell(now);
         }
+        self.check_credential(now)?;
         match self.gateway.phase() {
             Phase::Running => {}
             Phase::Draining { until, unix_ms } => {
@@ -213,125 +229,10 @@ impl Session {
         }
         if self.keepalive.wants_ping(now, &self.limits) {
             writer.ping();
-        }
-        Ok(())
-    }
-
-    /// Judges the session by the current generation if it was judged by an older one.
-    fn judge_again<S: AsyncRead + AsyncWrite>(&mut self, writer: &mut Writer<S>) -> Result<(), CloseReason> {
-        if self.gateway.generation_number() == self.standing.generation {
-            return Ok(());
-        }
-        let generation = self.gateway.generation();
-        let standing = verdict::judge_again(&generation, &mut self.peer, &self.standing, unix_now())?;
-        self.credential_end = Instant::now() + until_over(self.peer.deadline(), SystemTime::now());
-        let rights_changed = !Arc::ptr_eq(&standing.grants, &self.standing.grants);
-        self.standing = standing;
-        if !Arc::ptr_eq(&self.limits, &generation.limits) {
-            self.limits = generation.limits.clone();
-            self.outbox.set_bounds(self.limits.max_queue_messages, self.limits.max_queue_bytes);
-            self.rights.set_capacity(self.limits.max_reply_rights);
-            self.rate = self.gateway.rates.rate(self.standing.identity.service(), &self.limits);
-        }
-        if rights_changed {
+            // A session that says nothing need not keep the subscriptions of sessions that ended.
             self.lanes.clear();
-            self.review_subscriptions(writer);
-            let now = Instant::now().into_std();
-            if self.standing.grants.response_right(now, now).is_err() {
-                self.rights.clear();
-            }
         }
         Ok(())
-    }
-
-    /// Takes away the subscriptions that the policy no longer grants, and narrows those it grants less of.
-    fn review_subscriptions<S: AsyncRead + AsyncWrite>(&mut self, writer: &mut Writer<S>) {
-        let grants = self.standing.grants.clone();
-        self.subscriptions.retain(|sid, subscription| {
-            let held = subscription.permit();
-            match grants.subscribe(held.pattern(), held.group().map(GroupScope::name)) {
-                Ok(permit) => {
-                    if permit != *held {
-                        self.gateway.router.repermit(subscription, permit);
-                    }
-                    true
-                }
-                Err(denial) => {
-                    self.gateway.router.unsubscribe(subscription);
-                    crate::audit::subscription_revoked(self.id, &self.standing, &denial);
-                    writer.event(&Event::SubscriptionRevoked {
-                        sid: sid.clone(),
-                        topic: subscription.pattern().clone(),
-                        reason: protocol::RevokedBecause::PolicyChanged,
-                    });
-                    false
-                }
-            }
-        });
-    }
-
-    /// Moves what waits for this session into the writer, as much as fits.
-    fn hand_out<S: AsyncRead + AsyncWrite>(
-        &mut self,
-        writer: &mut Writer<S>,
-        now: Instant,
-    ) -> Result<(), CloseReason> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let mut more = true;
-        while more && writer.has_room() {
-            more = self.outbox.take(&mut scratch, BATCH, writer.room());
-            for item in scratch.drain(..) {
-                self.write_item(item, writer, now);
-            }
-        }
-        self.scratch = scratch;
-        Ok(())
-    }
-
-    fn write_item<S: AsyncRead + AsyncWrite>(
-        &mut self,
-        item: Outgoing,
-        writer: &mut Writer<S>,
-        now: Instant,
-    ) {
-        match item {
-            Outgoing::Delivery(delivery) => self.write_delivery(&delivery, writer, now),
-            Outgoing::Response { request, message } => {
-                if let Some(id) = self.requests.answered(request) {
-                    self.counts.deliveries += 1;
-                    writer.event(&Event::Response { id, message });
-                }
-            }
-            Outgoing::Event(event) => writer.event(&event),
-        }
-    }
-
-    fn write_delivery<S: AsyncRead + AsyncWrite>(
-        &mut self,
-        delivery: &Delivery,
-        writer: &mut Writer<S>,
-        now: Instant,
-    ) {
-        let Delivery { subscription, message, answer_within } = delivery;
-        subscription.count_written();
-        // It may have been queued before the subscription ended or was narrowed.
-        if subscription.has_ended() {
-            return;
-        }
-        if !subscription.filters(message.topic()) {
-            if let (Some(reply), Some(within)) = (message.reply(), answer_within) {
-                let (now, until) = (now.into_std(), (now + *within).into_std());
-                if let Ok(right) = self.standing.grants.response_right(now, until) {
-                    self.rights.grant(reply.clone(), right.until, right.uses, now);
-                }
-            }
-            writer.message(subscription.sid(), message);
-            self.counts.deliveries += 1;
-        }
-        if subscription.is_exhausted() {
-            self.subscriptions.remove(subscription.sid());
-            self.gateway.router.unsubscribe(subscription);
-        }
     }
 
     fn next_deadline<S: AsyncRead + AsyncWrite>(&self, writer: &Writer<S>) -> Instant {
@@ -345,8 +246,17 @@ impl Session {
             .fold(self.credential_end.min(self.keepalive.next_deadline(&self.limits)), Instant::min)
     }
 
-    /// From here on nothing the peer sent has an effect and nothing reaches it but the close frame.
+    /// Tells the metrics what happened since they were last told.
+    fn tell(&mut self, now: Instant) {
+        let (counts, told) = (self.counts, self.told);
+        self.gateway.metrics.traffic(counts.commands - told.commands, counts.deliveries - told.deliveries);
+        (self.told, self.tells_at) = (counts, now + TELLING);
+    }
+
+    /// From here on nothing the peer sent has an effect, and nothing is written that the writer does not hold already,
+    /// but the close frame.
     fn mute(&mut self) {
+        self.tell(Instant::now());
         self.outbox.close();
         for (_, subscription) in self.subscriptions.drain() {
             self.gateway.router.unsubscribe(&subscription);
@@ -384,5 +294,5 @@ impl Drop for Session {
     }
 }
 
-/// How long a peer has to read the close frame and to answer it.
-const GOODBYE: Duration = Duration::from_secs(2);
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! Whom the gateway trusts: one [`TrustDomain`] for each `[[trust]]` block, and all of them as [`TrustDomains`].
 //!
-//! Invariant: a [`VerifiedPeer`] comes from exactly one domain, by a path on which no certificate was revoked or of
-//! unknown state when it was judged, and [`TrustDomains::recheck`] comes to the same verdict as a new handshake would.
+//! Invariant: a [`VerifiedChain`] comes from exactly one domain, by a path on which no certificate was revoked or of
+//! unknown state when it was judged, and [`TrustDomains::recheck`] comes to a verdict no laxer than the anchors and lists of
+//! the new generation.
 
 pub(crate) mod anchors;
 pub mod crl;
@@ -14,8 +15,8 @@ pub mod verifier;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
 use crate::identity::certificate::AnchorSetId;
-use crate::identity::mapping::{ServiceClaim, claims_overlap};
-use crate::identity::peer::VerifiedPeer;
+use crate::identity::mapping::{Mapped, ServiceClaim, claims_overlap};
+use crate::identity::peer::{VerifiedChain, VerifiedPeer};
 use crate::identity::{ServiceIdentity, TrustName};
 
 pub use anchors::{AuthorityError, AuthorityKind};
@@ -39,8 +40,7 @@ pub struct TrustDomains {
 pub enum Recheck {
     /// The anchors are the same, and so is the path.
     Same,
-    /// The anchors changed and the chain was verified anew: path, links and deadline may be others, and whoever keeps
-    /// an index over them must take these.
+    /// The anchors changed and the chain was verified anew: path, links and deadline may be others.
     Reverified(Box<VerifiedPeer>),
 }
 
@@ -80,15 +80,15 @@ impl TrustDomains {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<VerifiedPeer, VerifyError> {
+    ) -> Result<VerifiedChain, VerifyError> {
         check_size(leaf, intermediates)?;
-        let mut verified: Option<VerifiedPeer> = None;
+        let mut verified: Option<VerifiedChain> = None;
         let mut refusal: Option<VerifyError> = None;
         for domain in &self.domains {
             match (domain.verify(leaf, intermediates, self.anchors, now), &verified) {
-                (Ok(peer), None) => verified = Some(peer),
-                (Ok(peer), Some(first)) => {
-                    let (first, second) = (first.trust().clone(), peer.trust().clone());
+                (Ok(chain), None) => verified = Some(chain),
+                (Ok(chain), Some(first)) => {
+                    let (first, second) = (first.trust().clone(), chain.trust().clone());
                     return Err(VerifyError::AmbiguousTrust { first, second });
                 }
                 (Err(error), _) => refusal = Some(error.more_telling(refusal)),
@@ -98,7 +98,8 @@ impl TrustDomains {
     }
 
     /// Judges a live peer again, after a reload or as time goes on. While the anchors stay the same this is a few
-    /// look-ups; otherwise the chain is verified again as a new one would be.
+    /// look-ups, and a list that went stale closes nobody: it lets no one new in, and what it revokes stays revoked.
+    /// Otherwise the chain is verified again as a new one would be.
     pub fn recheck(&self, peer: &VerifiedPeer, now: UnixTime) -> Result<Recheck, VerifyError> {
         let domain = self.domain(peer.trust()).ok_or(VerifyError::TrustRemoved)?;
         if peer.anchors() == self.anchors {
@@ -106,15 +107,24 @@ impl TrustDomains {
             if now.as_secs() > deadline {
                 return Err(VerifyError::Expired { now, not_after: deadline });
             }
-            domain.check_links(peer.links(), now)?;
-            return Ok(Recheck::Same);
+            return match domain.check_links(peer.links(), now) {
+                Ok(()) | Err(VerifyError::RevocationStale { .. }) => Ok(Recheck::Same),
+                Err(refusal) => Err(refusal),
+            };
         }
         let (leaf, intermediates) = peer.chain().split_first().ok_or(VerifyError::UnknownIssuer)?;
         let again = self.verify(leaf, intermediates, now)?;
         if again.trust() != peer.trust() {
             return Err(VerifyError::TrustRemoved);
         }
+        let again = peer.by_another_path(again).ok_or(VerifyError::UnknownIssuer)?;
         Ok(Recheck::Reverified(Box::new(again)))
+    }
+
+    /// Whom a verified chain stands for, by the rules of the domain it was verified in.
+    pub fn map(&self, chain: &VerifiedChain) -> Result<Mapped, IdentifyError> {
+        let domain = self.domain(chain.trust()).ok_or(IdentifyError::TrustRemoved)?;
+        domain.mapping().map(chain.facts()).map_err(IdentifyError::Mapping)
     }
 
     /// Who a verified peer is, by the rules of the domain it was verified in.
@@ -142,13 +152,21 @@ impl TrustDomains {
         is_newer.then(|| Self { domains: domains.into(), anchors: self.anchors })
     }
 
-    /// Where the revocation lists go back behind those of `before`.
+    /// Where the revocation lists go back behind those of `before`. What counts is the CA, not the block it stands in:
+    /// another name for a block, or another block for a CA, forgets nothing.
     pub fn list_regressions(&self, before: &Self) -> Vec<(TrustName, crl::CrlRegression)> {
         let mut found = Vec::new();
         for domain in &self.domains {
-            let old = before.domain(domain.name()).and_then(TrustDomain::revocation_lists);
-            if let (Some(new), Some(old)) = (domain.revocation_lists(), old) {
-                found.extend(new.regressions(old).into_iter().map(|each| (domain.name().clone(), each)));
+            let Some(new) = domain.revocation_lists() else { continue };
+            for issuer in domain.issuers() {
+                for old in before.domains.iter().filter_map(TrustDomain::revocation_lists) {
+                    for regression in new.regressions(old, issuer) {
+                        let regression = (domain.name().clone(), regression);
+                        if !found.contains(&regression) {
+                            found.push(regression);
+                        }
+                    }
+                }
             }
         }
         found

@@ -7,7 +7,7 @@ use rustls::pki_types::UnixTime;
 
 use crate::generation::Generation;
 use crate::identity::peer::VerifiedPeer;
-use crate::identity::{ServiceIdentity, ServiceName};
+use crate::identity::{ServiceIdentity, ServiceName, TrustName};
 use crate::policy::{Denial, Grants, Policy};
 use crate::session::CloseReason;
 use crate::trust::{IdentifyError, Recheck, VerifyError};
@@ -28,14 +28,32 @@ pub enum Refusal {
     #[error("the certificate maps to no service")]
     Identity(#[from] IdentifyError),
     #[error("the service {service} may not connect")]
-    Connect { service: ServiceName, denial: Denial },
+    Connect {
+        service: ServiceName,
+        #[source]
+        denial: Denial,
+    },
 }
 
 /// Maps a verified peer to its service and asks the policy whether that may connect.
 pub fn judge(generation: &Generation, peer: &VerifiedPeer) -> Result<Standing, Refusal> {
     let identity = generation.trust.identify(peer)?;
     let grants = Arc::new(generation.policy.grants(identity.service(), identity.roles()));
-    stand(generation, identity, grants)
+    let service = identity.service().clone();
+    stand(generation, identity, grants).map_err(|denial| Refusal::Connect { service, denial })
+}
+
+/// Why a live session may be here no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum Overruled {
+    #[error("the certificate is not good any more")]
+    Certificate(#[from] VerifyError),
+    #[error("the certificate maps to no service any more")]
+    Identity(#[from] IdentifyError),
+    #[error("the certificate maps to {service} of {trust} now")]
+    Another { service: ServiceName, trust: TrustName },
+    #[error("the service may not connect any more")]
+    Connect(#[source] Denial),
 }
 
 /// Judges a live session by a newer generation: its certificate against trust and revocation, its name against the
@@ -45,14 +63,15 @@ pub fn judge_again(
     peer: &mut VerifiedPeer,
     before: &Standing,
     now: UnixTime,
-) -> Result<Standing, CloseReason> {
-    match generation.trust.recheck(peer, now).map_err(|error| reason_of(&error))? {
+) -> Result<Standing, Overruled> {
+    match generation.trust.recheck(peer, now)? {
         Recheck::Same => {}
         Recheck::Reverified(by_another_path) => *peer = *by_another_path,
     }
-    let identity = generation.trust.identify(peer).map_err(|_| CloseReason::IdentityChanged)?;
+    let identity = generation.trust.identify(peer)?;
     if identity.service() != before.identity.service() || identity.trust() != before.identity.trust() {
-        return Err(CloseReason::IdentityChanged);
+        let (service, trust) = (identity.service().clone(), identity.trust().clone());
+        return Err(Overruled::Another { service, trust });
     }
     let unchanged =
         Arc::ptr_eq(&generation.policy, &before.policy) && identity.roles() == before.identity.roles();
@@ -61,30 +80,46 @@ pub fn judge_again(
     } else {
         Arc::new(generation.policy.grants(identity.service(), identity.roles()))
     };
-    stand(generation, identity, grants).map_err(|_| CloseReason::ConnectForbidden)
+    stand(generation, identity, grants).map_err(Overruled::Connect)
 }
 
 fn stand(
     generation: &Generation,
     identity: ServiceIdentity,
     grants: Arc<Grants>,
-) -> Result<Standing, Refusal> {
-    match grants.connect() {
-        Ok(_) => {
-            let policy = generation.policy.clone();
-            Ok(Standing { identity, grants, generation: generation.number, policy })
+) -> Result<Standing, Denial> {
+    grants.connect()?;
+    let policy = generation.policy.clone();
+    Ok(Standing { identity, grants, generation: generation.number, policy })
+}
+
+impl Overruled {
+    /// What the session ends with.
+    pub fn reason(&self) -> CloseReason {
+        match self {
+            Self::Certificate(error) => of_certificate(error),
+            Self::Identity(_) | Self::Another { .. } => CloseReason::IdentityChanged,
+            Self::Connect(_) => CloseReason::ConnectForbidden,
         }
-        Err(denial) => Err(Refusal::Connect { service: identity.service().clone(), denial }),
     }
 }
 
-fn reason_of(error: &VerifyError) -> CloseReason {
+fn of_certificate(error: &VerifyError) -> CloseReason {
     match error {
         VerifyError::Revoked { .. } => CloseReason::Revoked,
         VerifyError::RevocationUnknown { .. } | VerifyError::RevocationStale { .. } => {
             CloseReason::RevocationUnknown
         }
         VerifyError::Expired { .. } => CloseReason::CredentialDeadline,
-        _ => CloseReason::Untrusted,
+        VerifyError::NotYetValid { .. }
+        | VerifyError::AmbiguousTrust { .. }
+        | VerifyError::TrustRemoved
+        | VerifyError::WrongUsage
+        | VerifyError::CaAsPeer
+        | VerifyError::BadSignature
+        | VerifyError::ChainTooLong { .. }
+        | VerifyError::Certificate(_)
+        | VerifyError::Other(_)
+        | VerifyError::UnknownIssuer => CloseReason::Untrusted,
     }
 }

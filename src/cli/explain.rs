@@ -1,6 +1,5 @@
 //! `portcullis explain`: who a certificate is, what a service may do, who may talk to whom.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rustls::pki_types::CertificateDer;
@@ -9,8 +8,8 @@ use super::exit::Exit;
 use crate::clock::unix_now;
 use crate::identity::certificate::CertificateFacts;
 use crate::identity::{Role, ServiceName};
-use crate::load::{self, Loaded, Outcome};
-use crate::policy::{Grants, GroupName, matrix};
+use crate::load::{self, Loaded};
+use crate::policy::{Grants, GroupName, matrix_of_everybody};
 use crate::report::chain;
 use crate::topic::{Pattern, Topic};
 use crate::trust::pem;
@@ -47,34 +46,21 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let loaded = match load::load(&arguments.config, None, unix_now()) {
-        Ok(Outcome::Loaded(loaded)) => loaded,
-        Ok(Outcome::Unchanged) => return Exit::Success,
+    let loaded = match load::first(&arguments.config, unix_now()) {
+        Ok(loaded) => loaded,
         Err(faults) => {
             eprintln!("{faults}");
             return Exit::Config;
         }
     };
     if arguments.matrix {
-        print!("{}", matrix(&loaded.generation.policy, &everybody(&loaded)));
+        print!("{}", matrix_of_everybody(&loaded.generation.policy));
         return Exit::Success;
     }
     match &arguments.certificate {
         Some(path) => explain_certificate(&loaded, path),
         None => explain_service(&loaded, arguments),
     }
-}
-
-/// Every service that a grant names, without roles, and one service for each role, called after it.
-fn everybody(loaded: &Loaded) -> Vec<(ServiceName, Vec<Role>)> {
-    let policy = &loaded.generation.policy;
-    let services: BTreeSet<_> =
-        policy.service_names().cloned().map(|service| (service, Vec::new())).collect();
-    let role_holder = |role: &Role| {
-        let name = ServiceName::parse(&format!("any-{role}")).ok()?;
-        Some((name, vec![role.clone()]))
-    };
-    services.into_iter().chain(policy.role_names().filter_map(role_holder)).collect()
 }
 
 fn explain_certificate(loaded: &Loaded, path: &PathBuf) -> Exit {
@@ -88,14 +74,15 @@ fn explain_certificate(loaded: &Loaded, path: &PathBuf) -> Exit {
     };
     let Some((leaf, rest)) = chain_of.split_first() else { return Exit::Usage };
     match loaded.generation.trust.verify(leaf, rest, unix_now()) {
-        Ok(peer) => match loaded.generation.trust.identify(&peer) {
-            Ok(identity) => {
-                println!("trust     {}", identity.trust());
-                println!("service   {}", identity.service());
-                println!("roles     {}", joined(identity.roles()));
-                println!("rule      {}", identity.rule());
-                println!("until     {} (Unix seconds)", peer.deadline());
-                let grants = loaded.generation.policy.grants(identity.service(), identity.roles());
+        Ok(verified) => match loaded.generation.trust.map(&verified) {
+            Ok(mapped) => {
+                let roles: Vec<_> = mapped.roles().cloned().collect();
+                println!("trust     {}", verified.trust());
+                println!("service   {}", mapped.service());
+                println!("roles     {}", joined(&roles));
+                println!("rule      {}", mapped.rule());
+                println!("until     {} (Unix seconds)", verified.deadline());
+                let grants = loaded.generation.policy.grants(mapped.service(), &roles);
                 print_grants(&grants)
             }
             Err(error) => {

@@ -1,5 +1,6 @@
 //! `portcullis serve`: logs, server, signals, drain.
 
+use std::io;
 use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -29,18 +30,15 @@ pub(super) fn run(config: &Path) -> Exit {
             return Exit::Refused;
         }
     };
-    runtime.block_on(serve(config))
+    let exit = runtime.block_on(serve(config));
+    // A reload that still reads its files is not waited for.
+    runtime.shutdown_background();
+    exit
 }
 
 async fn serve(config: &Path) -> Exit {
-    let signals = || {
-        Ok::<_, std::io::Error>((
-            on(SignalKind::terminate())?,
-            on(SignalKind::interrupt())?,
-            on(SignalKind::hangup())?,
-        ))
-    };
-    let (mut terminate, mut interrupt, mut hangup) = match signals() {
+    let signals = || Ok::<_, io::Error>((StopSignals::new()?, signal(SignalKind::hangup())?));
+    let (mut stop, mut hangup) = match signals() {
         Ok(signals) => signals,
         Err(error) => {
             tracing::error!(%error, "signals cannot be received");
@@ -54,21 +52,43 @@ async fn serve(config: &Path) -> Exit {
     notify(&[sd_notify::NotifyState::Ready]);
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => {
-                let attempt = server.reload_handle().reload().await;
-                tracing::info!(?attempt, "reload asked for by SIGHUP");
+            () = stop.received() => break,
+            _ = hangup.recv() => tokio::select! {
+                () = stop.received() => break,
+                attempt = server.reload_handle().reload() => {
+                    tracing::info!(?attempt, "reload asked for by SIGHUP");
+                }
             }
         }
     }
     notify(&[sd_notify::NotifyState::Stopping]);
-    server.stop().await;
-    Exit::Success
+    tokio::select! {
+        () = server.stop() => Exit::Success,
+        () = stop.received() => {
+            tracing::warn!("told to stop a second time; what is not drained is aborted");
+            Exit::Refused
+        }
+    }
 }
 
-fn on(kind: SignalKind) -> std::io::Result<Signal> {
-    signal(kind)
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next of either.
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn refused(error: &StartError) -> Exit {

@@ -150,6 +150,8 @@ pub enum OperationError {
     Forbidden { reason: String },
     #[error("the payload has {bytes} bytes, the gateway takes {limit}")]
     TooLarge { bytes: usize, limit: usize },
+    #[error("the whole operation has {bytes} bytes, this client sends {limit}; see `max_message_bytes`")]
+    OverLimit { bytes: usize, limit: usize },
     #[error("the gateway refused: {0}")]
     Rejected(Box<Rejection>),
     #[error("the topic or pattern is not well-formed")]

@@ -3,9 +3,10 @@
 //! Invariant: an answer settles only the operation with its id, and an operation is settled exactly once: by its
 //! answer, by the end of the session it was sent on, or by its caller going away.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -71,6 +72,15 @@ pub(super) struct Ledger {
     subscriptions: BTreeMap<Sid, Entry>,
     /// Dropped by their owners, known to the gateway, to be ended there.
     closing: Vec<Sid>,
+    /// Not renewed on this session for a reason that passes, to be tried again.
+    postponed: Postponed,
+}
+
+#[derive(Debug, Default)]
+struct Postponed {
+    sids: BTreeSet<Sid>,
+    /// The latest moment that the gateway asked to wait for.
+    retry_after: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -96,6 +106,8 @@ pub(super) enum Settled {
     /// Nobody waits: never asked, or gone meanwhile.
     Unasked,
     Lost(Pattern),
+    /// A subscription that is to be renewed again later.
+    Postponed(Pattern),
     Reauth,
 }
 
@@ -124,19 +136,36 @@ impl Ledger {
         self.epoch = Epoch(self.epoch.0 + 1);
         self.outbox = Some(outbox);
         self.closing.clear();
-        let epoch = self.epoch;
-        let mut renewals = Vec::with_capacity(self.subscriptions.len());
-        for (&sid, entry) in &mut self.subscriptions {
-            self.last_id += 1;
-            let (topic, group) = (entry.pattern.as_str(), entry.group.as_deref());
-            let command = Command::Sub { sid, id: self.last_id, topic, group, echo: entry.echo };
-            if let Ok(text) = command.encode() {
-                entry.written = true;
-                self.pending.insert(self.last_id, Pending { epoch, waiter: Waiter::Renewal(sid) });
-                renewals.push(text);
-            }
+        self.postponed = Postponed::default();
+        let sids: Vec<Sid> = self.subscriptions.keys().copied().collect();
+        let renewals = sids.into_iter().filter_map(|sid| self.renew(sid)).collect();
+        self.subscriptions.values_mut().for_each(|entry| entry.written = true);
+        (self.epoch, renewals)
+    }
+
+    /// The `sub` of one live subscription for the current session.
+    fn renew(&mut self, sid: Sid) -> Option<String> {
+        let entry = self.subscriptions.get(&sid)?;
+        self.last_id += 1;
+        let (topic, group) = (entry.pattern.as_str(), entry.group.as_deref());
+        let command = Command::Sub { sid, id: self.last_id, topic, group, echo: entry.echo };
+        let text = command.encode().ok()?;
+        self.pending.insert(self.last_id, Pending { epoch: self.epoch, waiter: Waiter::Renewal(sid) });
+        Some(text)
+    }
+
+    /// The `sub` of every subscription that was not renewed and is to be tried again on this very session.
+    pub(super) fn renew_postponed(&mut self, epoch: Epoch) -> Vec<(Sid, String)> {
+        if !self.is_current(epoch) || self.outbox.is_none() {
+            return Vec::new();
         }
-        (epoch, renewals)
+        let sids = std::mem::take(&mut self.postponed).sids;
+        sids.into_iter().filter_map(|sid| Some((sid, self.renew(sid)?))).collect()
+    }
+
+    /// How long the gateway asked to wait before that.
+    pub(super) fn postponed_for(&self) -> Option<Duration> {
+        self.postponed.retry_after
     }
 
     /// Takes no more operations for this session, if it is still the one that gets them.
@@ -152,6 +181,7 @@ impl Ledger {
         if self.is_current(epoch) {
             self.outbox = None;
             self.closing.clear();
+            self.postponed = Postponed::default();
             self.subscriptions.values_mut().for_each(|entry| entry.written = false);
         }
     }
@@ -215,26 +245,37 @@ impl Ledger {
     /// An `err` came.
     pub(super) fn settle_error(&mut self, id: u64, rejection: &Rejection) -> Settled {
         let fault = || rejection_to_error(rejection.clone());
-        match self.pending.remove(&id).map(|pending| pending.waiter) {
-            Some(Waiter::Reply(waiter)) => {
+        let Some(Pending { epoch, waiter }) = self.pending.remove(&id) else { return Settled::Unasked };
+        match waiter {
+            Waiter::Reply(waiter) => {
                 let _ = waiter.send(Err(fault()));
                 Settled::Done
             }
-            Some(Waiter::Ok(waiter)) => {
+            Waiter::Ok(waiter) => {
                 let _ = waiter.send(Err(fault()));
                 Settled::Done
             }
-            Some(Waiter::Subscribe(sid, waiter)) => {
+            Waiter::Subscribe(sid, waiter) => {
                 self.subscriptions.remove(&sid);
                 let _ = waiter.send(Err(fault()));
                 Settled::Done
             }
-            Some(Waiter::Renewal(sid)) => {
+            // A session that has been replaced has no say: the one in its place answers for itself.
+            Waiter::Renewal(_) if !self.is_current(epoch) => Settled::Done,
+            Waiter::Renewal(sid) if rejection.is_lasting() => {
                 self.subscriptions.remove(&sid).map_or(Settled::Done, |entry| Settled::Lost(entry.pattern))
             }
-            Some(Waiter::Reauth) => Settled::Reauth,
-            None => Settled::Unasked,
+            Waiter::Renewal(sid) => self.postpone(sid, rejection.retry_after),
+            Waiter::Reauth => Settled::Reauth,
         }
+    }
+
+    fn postpone(&mut self, sid: Sid, retry_after: Option<Duration>) -> Settled {
+        let Some(entry) = self.subscriptions.get_mut(&sid) else { return Settled::Done };
+        entry.written = false;
+        self.postponed.sids.insert(sid);
+        self.postponed.retry_after = self.postponed.retry_after.max(retry_after);
+        Settled::Postponed(entry.pattern.clone())
     }
 
     pub(super) fn add_subscription(&mut self, entry: Entry) -> Sid {
@@ -256,8 +297,7 @@ impl Ledger {
 
     /// The owner is gone: the gateway hears of it if it knows the subscription.
     pub(super) fn drop_subscription(&mut self, sid: Sid) {
-        let Some(entry) = self.subscriptions.remove(&sid) else { return };
-        if let (true, Some(outbox)) = (entry.written, &self.outbox) {
+        if let (true, Some(outbox)) = (self.take_subscription(sid), &self.outbox) {
             self.closing.push(sid);
             outbox.wake();
         }
@@ -265,7 +305,13 @@ impl Ledger {
 
     /// Removes a subscription whose `unsub` the caller sends; whether the gateway knows it.
     pub(super) fn take_subscription(&mut self, sid: Sid) -> bool {
-        self.subscriptions.remove(&sid).is_some_and(|entry| entry.written)
+        let Some(entry) = self.subscriptions.remove(&sid) else { return false };
+        self.postponed.sids.remove(&sid);
+        if !entry.written {
+            // Its renewal may wait in the queue, where it is dropped: then no answer will come.
+            self.pending.retain(|_, pending| !matches!(pending.waiter, Waiter::Renewal(of) if of == sid));
+        }
+        entry.written
     }
 
     pub(super) fn take_closing(&mut self) -> Vec<Sid> {

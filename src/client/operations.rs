@@ -37,7 +37,7 @@ pub struct RequestOptions {
 impl Shared {
     pub(super) async fn publish(&self, topic: &Topic, body: &Body, options: &PublishOptions) -> Answer<()> {
         self.check_size(body)?;
-        let text = encode(publication(None, topic, body, options))?;
+        let text = self.encode(publication(None, topic, body, options))?;
         self.hand_over(text).await
     }
 
@@ -78,7 +78,7 @@ impl Shared {
     pub(super) async fn respond(&self, reply: &Topic, body: &Body, headers: &Headers) -> Answer<()> {
         self.check_size(body)?;
         let (data, data_base64) = payload_fields(body);
-        let text = encode(Command::Res { reply: reply.as_str(), data, data_base64, headers })?;
+        let text = self.encode(Command::Res { reply: reply.as_str(), data, data_base64, headers })?;
         self.hand_over(text).await
     }
 
@@ -138,12 +138,18 @@ impl Shared {
         let (sender, answer) = oneshot::channel();
         let (id, outbox) = self.ledger().expect(waiter(sender))?;
         let _forget = Forget { shared: self, id };
-        let text = encode(command(id))?;
+        let text = self.encode(command(id))?;
         let outcome = timeout(after, async {
             outbox.send(text, opens).await.map_err(|_| OperationError::NotConnected)?;
             answer.await.unwrap_or(Err(OperationError::Disconnected))
         });
         outcome.await.unwrap_or(Err(OperationError::Timeout { after }))
+    }
+
+    fn encode(&self, command: Command<'_>) -> Answer<String> {
+        let text = command.encode().map_err(|source| OperationError::Encode { source })?;
+        let (bytes, limit) = (text.len(), self.options.max_operation_bytes());
+        if bytes > limit { Err(OperationError::OverLimit { bytes, limit }) } else { Ok(text) }
     }
 
     fn check_size(&self, body: &Body) -> Answer<()> {
@@ -169,10 +175,6 @@ impl Drop for Forget<'_> {
     fn drop(&mut self) {
         self.shared.ledger().forget(self.id);
     }
-}
-
-fn encode(command: Command<'_>) -> Answer<String> {
-    command.encode().map_err(|source| OperationError::Encode { source })
 }
 
 fn publication<'a>(

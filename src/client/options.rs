@@ -82,6 +82,11 @@ impl Options {
         self.server_name.to_str().into_owned()
     }
 
+    /// Largest operation that is sent: as large a message as may be received, or a whole queue.
+    pub(super) fn max_operation_bytes(&self) -> usize {
+        self.max_message_bytes.max(self.max_queued_bytes)
+    }
+
     /// The host to connect to, without the brackets of an IPv6 literal.
     pub(super) fn host(&self) -> &str {
         bare_host(self.authority.host())

@@ -1,9 +1,10 @@
-//! One session from its greeting to its end: a reader, a writer and a prover, in one task.
+//! One session from its greeting to its end: a reader, a writer, a prover and a renewer, in one task.
 //!
 //! Invariant: the first thing written is the `sub` of every live subscription. What the reader hands on it never
 //! waits for, so a slow subscriber holds up no answer; the writer waits for the socket, and callers for the writer.
 
 mod reader;
+mod renewal;
 mod writer;
 
 use std::pin::pin;
@@ -49,6 +50,8 @@ pub(super) struct Signals {
     pub(super) draining: watch::Sender<Option<u64>>,
     /// The newest `reauth_required`.
     demand: watch::Sender<Option<Demand>>,
+    /// A subscription was not renewed and is to be tried again.
+    postponed: Arc<Notify>,
     /// An answer came: a session that leaves waits for those it is owed.
     answered: Arc<Notify>,
 }
@@ -72,6 +75,7 @@ impl Session {
             leave: CancellationToken::new(),
             draining: watch::Sender::new(None),
             demand: watch::Sender::new(None),
+            postponed: Arc::default(),
             answered: Arc::default(),
         };
         let (socket, leaf) = (greeted.socket, greeted.leaf);
@@ -87,6 +91,7 @@ impl Session {
         let Self { shared, epoch, socket, standing, leaf, outbox, mut queue, renewals, signals } = self;
         let (mut sink, mut stream) = socket.split();
         let woken = outbox.woken();
+        let renewing = renewal::renew_postponed(&shared, epoch, outbox.clone(), &signals.postponed);
         let prover = Prover { shared: &shared, outbox, session: &standing.session, epoch, proved: leaf };
 
         let ending = {
@@ -98,6 +103,7 @@ impl Session {
                     last_words(ending, reading).await
                 }
                 never = prover.run(signals.demand.subscribe()) => match never {},
+                never = renewing => match never {},
             }
         };
 

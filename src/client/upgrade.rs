@@ -23,6 +23,8 @@ const MAX_ANSWER_BYTES: usize = 16 << 10;
 /// Small, because tungstenite keeps it for as long as the session lives.
 const READ_BUFFER_BYTES: usize = 16 << 10;
 const WRITE_BUFFER_BYTES: usize = 32 << 10;
+/// For frame headers and control frames.
+const SPARE_BYTES: usize = 16 << 10;
 
 /// Asks for `portcullis.json.v1` and returns the WebSocket, or why not.
 pub(super) async fn upgrade<S>(mut stream: S, options: &Options) -> Result<WebSocketStream<S>, ConnectError>
@@ -117,11 +119,13 @@ fn check(headers: &HeaderMap, key: &str) -> Result<(), ConnectError> {
     Err(ConnectError::Upgrade { problem })
 }
 
-/// The write buffer is bounded by our own queue; the cap here only must never be what stops a frame.
+/// The writer flushes what is in the way before it hands on the next operation, so the write buffer holds what is
+/// flushed at once, one operation, and the pongs that the codec adds by itself.
 fn limits(options: &Options) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(options.max_operation_bytes().saturating_add(WRITE_BUFFER_BYTES + SPARE_BYTES))
         .max_message_size(Some(options.max_message_bytes))
         .max_frame_size(Some(options.max_message_bytes))
 }

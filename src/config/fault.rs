@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::identity::NameError;
 use crate::identity::certificate::CertificateError;
@@ -10,6 +11,7 @@ use crate::identity::mapping::{RuleError, TemplateError};
 use crate::policy;
 use crate::report::chain;
 use crate::topic::TopicError;
+use crate::trust::crl::CrlAge;
 use crate::trust::pem::PemError;
 use crate::trust::{TrustError, TrustSetError};
 
@@ -36,6 +38,12 @@ pub enum Why {
     OutOfRange { least: u64, most: u64 },
     #[error("must be shorter than `{longer}`")]
     NotShorter { longer: &'static str },
+    #[error("must not be longer than `{most}`")]
+    Longer { most: &'static str },
+    #[error(
+        "the queue must hold the largest message, {needed} bytes with headers; `max_queue_bytes` is less"
+    )]
+    QueueTooSmall { needed: usize },
     #[error("not an address of the form 127.0.0.1:8443 or [::1]:8443")]
     Address,
     #[error("address listed twice")]
@@ -69,7 +77,7 @@ pub enum Why {
     #[error("the grant cannot be")]
     Grant(#[from] policy::GrantFault),
     #[error("cannot read {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    Read { path: PathBuf, source: Arc<io::Error> },
     #[error("{} is larger than the {most} bytes that such a file may have", path.display())]
     TooLarge { path: PathBuf, most: u64 },
     #[error("{} is not usable", path.display())]
@@ -92,10 +100,25 @@ pub enum Why {
     NotForName { name: String },
     #[error("no mapping rule can ever give the {what} `{name}`")]
     Unknown { what: &'static str, name: String },
-    #[error("the revocation list goes back from number {before} to {now}")]
-    CrlWentBack { before: String, now: String },
+    #[error("the revocation list goes back from {before} to {now} (Unix seconds)")]
+    CrlWentBack { before: CrlAge, now: CrlAge },
+    #[error(
+        "the revocation list with {before} (Unix seconds) is gone, and no other speaks for its certificates"
+    )]
+    CrlDropped { before: CrlAge },
     #[error("listeners changed their number or address; that takes a restart")]
     ListenersChanged,
+}
+
+impl Why {
+    /// Whether the same files may be good at another time.
+    pub fn depends_on_time(&self) -> bool {
+        match self {
+            Self::NotYetValid { .. } | Self::Expired { .. } => true,
+            Self::Trust(fault) => fault.depends_on_time(),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -12,6 +12,7 @@ use crate::limits::Limits;
 pub(super) struct File {
     open_deadline_ms: Option<u64>,
     max_opening: Option<u64>,
+    max_opening_per_address: Option<u64>,
     max_connections_per_address: Option<u64>,
     max_sessions_per_service: Option<u64>,
     max_sessions: Option<u64>,
@@ -50,6 +51,13 @@ pub(super) fn limits(file: &File, faults: &mut Faults) -> Limits {
             }
         };
         count("max_opening", file.max_opening, 1, MANY, &mut limits.max_opening);
+        count(
+            "max_opening_per_address",
+            file.max_opening_per_address,
+            1,
+            MANY,
+            &mut limits.max_opening_per_address,
+        );
         count(
             "max_connections_per_address",
             file.max_connections_per_address,
@@ -117,11 +125,11 @@ pub(super) fn limits(file: &File, faults: &mut Faults) -> Limits {
         faults.add("limits.ping_interval_ms", Why::NotShorter { longer: "idle_timeout_ms" });
     }
     if limits.request_timeout > limits.max_request_timeout {
-        faults.add("limits.request_timeout_ms", Why::NotShorter { longer: "max_request_timeout_ms" });
+        faults.add("limits.request_timeout_ms", Why::Longer { most: "max_request_timeout_ms" });
     }
     // The largest message, headers and all, must fit into an empty queue, or it would end every session it goes to.
-    if limits.max_queue_bytes < limits.max_message() {
-        faults.add("limits.max_payload_bytes", Why::NotShorter { longer: "max_queue_bytes" });
+    if limits.max_queue_bytes < limits.max_queued_message() {
+        faults.add("limits.max_payload_bytes", Why::QueueTooSmall { needed: limits.max_queued_message() });
     }
     limits
 }

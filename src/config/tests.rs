@@ -43,7 +43,10 @@ fn kind(why: &Why) -> String {
     }
 }
 
-fn expected(faults: &[(&str, &str)]) -> Vec<(String, String)> {
+/// Keys and kinds.
+type Expected<'a> = &'a [(&'a str, &'a str)];
+
+fn expected(faults: Expected) -> Vec<(String, String)> {
     faults.iter().map(|(key, kind)| ((*key).to_owned(), (*kind).to_owned())).collect()
 }
 
@@ -72,7 +75,7 @@ fn paths_start_at_the_folder_of_the_file_and_the_rest_is_default() {
 
 #[test]
 fn each_fault_has_its_key() {
-    let cases: &[(&str, &str, &[(&str, &str)])] = &[
+    let cases: &[(&str, &str, Expected)] = &[
         // What is missing.
         ("policy = \"policy.toml\"", "", &[("policy", "Missing")]),
         ("key = \"gateway.key\"", "", &[("listener[0]", "Shape")]),
@@ -274,6 +277,7 @@ fn limits_keep_their_ranges() {
     let with = |line: &str| format!("{WHOLE}\n[limits]\n{line}\n");
     for line in [
         "max_opening = 0",
+        "max_opening_per_address = 0",
         "max_sessions = 10000001",
         "max_request_head_bytes = 8191",
         "max_payload_bytes = 0",
@@ -294,17 +298,21 @@ fn limits_keep_their_ranges() {
 fn limits_that_contradict_each_other_are_refused() {
     let with = |lines: &str| format!("{WHOLE}\n[limits]\n{lines}\n");
     let cases = [
-        ("ping_interval_ms = 60000", "ping_interval_ms"),
-        ("idle_timeout_ms = 25000", "ping_interval_ms"),
-        ("ping_interval_ms = 1000\nidle_timeout_ms = 1000", "ping_interval_ms"),
-        ("request_timeout_ms = 300001", "request_timeout_ms"),
-        ("max_payload_bytes = 16777217", "max_payload_bytes"),
+        ("ping_interval_ms = 60000", "ping_interval_ms", "NotShorter"),
+        ("idle_timeout_ms = 25000", "ping_interval_ms", "NotShorter"),
+        ("ping_interval_ms = 1000\nidle_timeout_ms = 1000", "ping_interval_ms", "NotShorter"),
+        ("request_timeout_ms = 300001", "request_timeout_ms", "Longer"),
+        ("max_payload_bytes = 8388608", "max_payload_bytes", "QueueTooSmall"),
         // A largest message would overflow the empty queue of every subscriber.
-        ("max_payload_bytes = 524288\nmax_queue_bytes = 524288", "max_payload_bytes"),
+        ("max_payload_bytes = 524288\nmax_queue_bytes = 524288", "max_payload_bytes", "QueueTooSmall"),
+        // And with its encoded form beside it.
+        ("max_payload_bytes = 524288\nmax_queue_bytes = 1048576", "max_payload_bytes", "QueueTooSmall"),
     ];
-    for (lines, key) in cases {
-        assert_eq!(faults(&with(lines)), expected(&[(&format!("limits.{key}"), "NotShorter")]), "{lines}");
+    for (lines, key, why) in cases {
+        assert_eq!(faults(&with(lines)), expected(&[(&format!("limits.{key}"), why)]), "{lines}");
     }
+    let text = parse(&with("max_payload_bytes = 300000\nmax_queue_bytes = 300000")).unwrap_err().to_string();
+    assert!(text.contains("the queue must hold the largest message, 732768 bytes"), "{text}");
     assert!(parse(&with("ping_interval_ms = 1000\nidle_timeout_ms = 1001")).is_ok());
     assert!(parse(&with("request_timeout_ms = 300000")).is_ok());
 }

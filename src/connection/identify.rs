@@ -1,15 +1,15 @@
 //! Who the verified peer is, and whether there is a place for it: the verdict that the upgrade stage answers with.
 
-use std::sync::Arc;
-
+use crate::clock::unix_now;
 use crate::gateway::{Gateway, Phase};
 use crate::generation::Generation;
 use crate::identity::peer::VerifiedPeer;
 use crate::limits::{Admission, Refused, ServicePlace};
-use crate::verdict::{self, Refusal, Standing};
+use crate::verdict::{self, Overruled, Refusal, Standing};
 
 /// A peer that may have its 101 if its request is in order.
 pub struct Admitted {
+    pub peer: VerifiedPeer,
     pub standing: Standing,
     pub place: ServicePlace,
 }
@@ -21,16 +21,18 @@ pub enum Turned {
     Away(#[from] Refusal),
     #[error(transparent)]
     Full(#[from] Refused),
+    #[error("the verdict was overruled before the request was answered")]
+    Overruled(#[from] Overruled),
     #[error("the gateway is draining")]
     Draining,
 }
 
 /// Judges the peer by `generation` and takes a place for its service.
 pub fn identify(
-    peer: &VerifiedPeer,
+    peer: VerifiedPeer,
     generation: &Generation,
     admission: &Admission,
-    gateway: &Arc<Gateway>,
+    gateway: &Gateway,
 ) -> Result<Admitted, Turned> {
     if gateway.phase() != Phase::Running {
         return Err(Turned::Draining);
@@ -38,7 +40,22 @@ pub fn identify(
     if let Some(refused) = admission.refused() {
         return Err(refused.into());
     }
-    let standing = verdict::judge(generation, peer)?;
+    let standing = verdict::judge(generation, &peer)?;
     let place = admission.take_service(standing.identity.service(), &generation.limits)?;
-    Ok(Admitted { standing, place })
+    Ok(Admitted { peer, standing, place })
+}
+
+impl Admitted {
+    /// The same by what holds now. A slow request leaves time in which a verdict grows old, and what is answered is
+    /// the last word before the session.
+    pub fn confirm(mut self, gateway: &Gateway) -> Result<Self, Turned> {
+        if gateway.phase() != Phase::Running {
+            return Err(Turned::Draining);
+        }
+        if gateway.generation_number() != self.standing.generation {
+            let generation = gateway.generation();
+            self.standing = verdict::judge_again(&generation, &mut self.peer, &self.standing, unix_now())?;
+        }
+        Ok(self)
+    }
 }

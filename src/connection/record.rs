@@ -73,7 +73,9 @@ impl Record {
     pub(super) fn opened(&mut self, session: &Session) {
         self.session = Some(session.id().to_string());
         self.gateway.metrics.opened(self.since.elapsed());
-        crate::audit::admitted(session.id(), session.identity(), self.peer, self.fingerprint.as_deref());
+        crate::audit::admitted(session.id(), session.standing(), self.peer, self.fingerprint.as_deref());
+        // What holds unless the session says otherwise: its task panicked, or was aborted.
+        self.end = End::Closed(CloseReason::Internal, Counts::default());
     }
 
     pub(super) fn closed(&mut self, reason: CloseReason, counts: Counts) {
@@ -87,35 +89,34 @@ impl Drop for Record {
         let fingerprint = self.fingerprint.as_deref().unwrap_or("-");
         let service = self.identity.as_ref().map_or("-", |identity| identity.service().as_str());
         let session = self.session.as_deref().unwrap_or("-");
+        let generation = self.gateway.generation_number();
         match &self.end {
             End::Closed(reason, counts) => {
-                self.gateway.metrics.closed(*reason, *counts);
+                self.gateway.metrics.closed(*reason);
                 tracing::info!(
                     %peer, session, service, seconds, end = reason.label(),
                     commands = counts.commands, deliveries = counts.deliveries, denials = counts.denials,
                     "session ended"
                 );
-                if reason.is_verdict() {
-                    crate::audit::ended(
-                        session,
-                        service,
-                        fingerprint,
-                        *reason,
-                        self.gateway.generation_number(),
-                    );
-                }
             }
             End::Refused(kind, why) => {
                 self.gateway.metrics.refused(kind);
-                crate::audit::refused(peer, fingerprint, service, kind, why);
+                crate::audit::refused(peer, fingerprint, service, kind, why, generation);
             }
             End::Handshake(why) => {
                 self.gateway.metrics.refused("handshake");
-                crate::audit::refused(peer, fingerprint, service, "handshake", why);
+                crate::audit::refused(peer, fingerprint, service, "handshake", why, generation);
             }
             End::TimedOut => {
                 self.gateway.metrics.refused("deadline");
-                crate::audit::refused(peer, fingerprint, service, "deadline", "not open within the deadline");
+                crate::audit::refused(
+                    peer,
+                    fingerprint,
+                    service,
+                    "deadline",
+                    "not open within the deadline",
+                    generation,
+                );
             }
             End::Aborted => {
                 self.gateway.metrics.refused("aborted");

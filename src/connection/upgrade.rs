@@ -24,8 +24,8 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::identify::{Admitted, Turned};
+use crate::gateway::Gateway;
 use crate::generation::ListenerState;
-use crate::limits::Limits;
 use examine::Accepted;
 pub use examine::{Dialect, Fault, OriginRule, UpgradeRules};
 pub use problem::Problem;
@@ -48,19 +48,20 @@ pub enum Denied {
     Gone,
 }
 
-/// Reads the request and answers it: 101 if `verdict` lets the peer in and the request is in order.
+/// Reads the request and answers it: 101 if `verdict` lets the peer in, still holds, and the request is in order.
 pub async fn answer(
     stream: TlsStream<TcpStream>,
     verdict: Result<Admitted, Turned>,
     listener: &ListenerState,
-    limits: &Limits,
+    gateway: &Gateway,
 ) -> Result<(TlsStream<TcpStream>, BytesMut, Admitted), Denied> {
+    let limits = gateway.generation().limits.clone();
     let verdict = Mutex::new(Some(verdict));
     let outcome = Mutex::new(None);
     let service = service_fn(|request: Request<Incoming>| {
         // Every answer but the 101 closes the connection: there is one request, and so one verdict to take.
         let verdict = lock(&verdict).take().unwrap_or(Err(Turned::Draining));
-        let decided = decide(&request, verdict, &listener.rules);
+        let decided = decide(&request, verdict, &listener.rules, gateway);
         let response = match &decided {
             Ok((_, accepted)) => switching_protocols(accepted),
             Err(denied) => Problem::of(denied).response(),
@@ -95,8 +96,9 @@ fn decide(
     request: &Request<Incoming>,
     verdict: Result<Admitted, Turned>,
     rules: &UpgradeRules,
+    gateway: &Gateway,
 ) -> Result<(Admitted, Accepted), Denied> {
-    let admitted = verdict?;
+    let admitted = verdict?.confirm(gateway)?;
     let accepted =
         examine::examine(request.method(), request.uri(), request.version(), request.headers(), rules)?;
     Ok((admitted, accepted))

@@ -1,6 +1,7 @@
-//! A peer whose certificate was verified, and the path it was verified by.
+//! A certificate that was verified with the path it was verified by, and the peer that proved to hold its key.
 
 use std::fmt;
+use std::ops::Deref;
 
 use rustls::pki_types::CertificateDer;
 use webpki::{Cert, VerifiedPath};
@@ -13,12 +14,35 @@ use super::TrustName;
 use super::certificate::{AnchorSetId, CertificateError, CertificateFacts, IssuerId, Serial, unix_seconds};
 use super::der::{self, tag};
 
-/// A peer whose certificate chains to an anchor of a trust domain. Only a path that `webpki` verified makes one; what
-/// the peer presented beyond that path is not in it.
-///
-/// Whether the peer *holds* the key is for the TLS handshake to say, see
-/// [`capture`](crate::trust::verifier::capture).
-pub struct VerifiedPeer {
+/// A peer that holds the key of a verified chain: it signed the TLS handshake with it. What a session, an identity and a
+/// verdict demand, since anyone can present certificates that are public. It reads as its chain.
+#[derive(Debug)]
+pub struct VerifiedPeer(VerifiedChain);
+
+impl VerifiedPeer {
+    /// For [`capture`](crate::trust::verifier::capture) alone, which sees the handshake through to its end.
+    pub(crate) fn proven(chain: VerifiedChain) -> Self {
+        Self(chain)
+    }
+
+    /// The same peer by another path to its certificate. The key it proved to hold is that of the certificate, so a
+    /// chain of any other is not taken.
+    pub(crate) fn by_another_path(&self, chain: VerifiedChain) -> Option<Self> {
+        (chain.facts.fingerprint() == self.0.facts.fingerprint()).then_some(Self(chain))
+    }
+}
+
+impl Deref for VerifiedPeer {
+    type Target = VerifiedChain;
+
+    fn deref(&self) -> &VerifiedChain {
+        &self.0
+    }
+}
+
+/// A certificate that chains to an anchor of a trust domain. Only a path that `webpki` verified makes one; what was
+/// presented beyond that path is not in it. Whether anybody holds the key is another matter, see [`VerifiedPeer`].
+pub struct VerifiedChain {
     trust: TrustName,
     anchors: AnchorSetId,
     facts: CertificateFacts,
@@ -27,7 +51,7 @@ pub struct VerifiedPeer {
     chain: Box<[CertificateDer<'static>]>,
 }
 
-impl VerifiedPeer {
+impl VerifiedChain {
     /// Keeps what a verified path says. `anchors` are those the verdict rests on, `anchor_end` is the last second of
     /// the path's own anchor.
     pub(crate) fn new(
@@ -77,9 +101,9 @@ impl VerifiedPeer {
     }
 }
 
-impl fmt::Debug for VerifiedPeer {
+impl fmt::Debug for VerifiedChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifiedPeer")
+        f.debug_struct("VerifiedChain")
             .field("trust", &self.trust)
             .field("fingerprint", &self.facts.fingerprint())
             .field("deadline", &self.deadline)

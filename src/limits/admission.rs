@@ -1,8 +1,7 @@
 //! Places: who may still come in. Taken before any crypto is done and given back on drop.
 
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Limits;
@@ -22,8 +21,21 @@ struct Counts {
     opening: usize,
     refusing: usize,
     sessions: usize,
-    addresses: HashMap<IpAddr, usize>,
+    addresses: HashMap<Origin, OfOrigin>,
     services: HashMap<ServiceName, usize>,
+}
+
+/// Where a connection comes from, as far as it is counted: an IPv4 address, or the /64 around an IPv6 address. Whoever has
+/// one address of a /64 has them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Origin(IpAddr);
+
+/// The connections of one origin.
+#[derive(Default)]
+struct OfOrigin {
+    all: usize,
+    /// Of these, the ones that take a place among those that open.
+    opening: usize,
 }
 
 /// Why a connection or session finds no place.
@@ -31,6 +43,7 @@ struct Counts {
 pub enum Refused {
     #[error("too many connections are being opened")]
     Opening,
+    /// Those it has, or those it opens at once.
     #[error("too many connections come from this address")]
     Address,
     #[error("too many sessions of this service")]
@@ -43,23 +56,18 @@ impl Admissions {
     /// Takes a place for a new socket. `Ok` with a refusal inside means: go on as far as an HTTP answer, then say no.
     /// `Err` means that even that would be too much.
     pub fn admit(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Result<Admission, Refused> {
-        let address = address.to_canonical();
+        let origin = Origin::of(address);
         let mut counts = self.lock();
-        let of_address = counts.addresses.get(&address).copied().unwrap_or(0);
-        let refused = if counts.opening >= limits.max_opening {
-            Some(Refused::Opening)
-        } else if of_address >= limits.max_connections_per_address {
-            Some(Refused::Address)
-        } else {
-            None
-        };
+        let refused = counts.refusal(&origin, limits);
         match refused {
             Some(reason) if counts.refusing >= MAX_POLITE_REFUSALS => return Err(reason),
             Some(_) => counts.refusing += 1,
             None => counts.opening += 1,
         }
-        *counts.addresses.entry(address).or_default() += 1;
-        Ok(Admission { counts: self.clone(), address, refused, opening: true })
+        let of_origin = counts.addresses.entry(origin).or_default();
+        of_origin.all += 1;
+        of_origin.opening += usize::from(refused.is_none());
+        Ok(Admission { counts: self.clone(), origin, refused, opening: true })
     }
 
     /// Connections that have not become sessions yet.
@@ -78,10 +86,67 @@ impl Admissions {
     }
 }
 
+impl Origin {
+    fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+}
+
+impl Counts {
+    /// The origin's own bounds come first: who is above them is told so, whatever others do.
+    fn refusal(&self, origin: &Origin, limits: &Limits) -> Option<Refused> {
+        let of_origin = self.addresses.get(origin);
+        let above = |of_origin: &OfOrigin| {
+            of_origin.opening >= limits.max_opening_per_address
+                || of_origin.all >= limits.max_connections_per_address
+        };
+        if of_origin.is_some_and(above) {
+            Some(Refused::Address)
+        } else if self.opening >= limits.max_opening {
+            Some(Refused::Opening)
+        } else {
+            None
+        }
+    }
+
+    fn leave_opening(&mut self, origin: &Origin, refused: Option<Refused>) {
+        if refused.is_some() {
+            self.refusing -= 1;
+            return;
+        }
+        self.opening -= 1;
+        if let Some(of_origin) = self.addresses.get_mut(origin) {
+            of_origin.opening -= 1;
+        }
+    }
+
+    fn leave_address(&mut self, origin: &Origin) {
+        if let Some(of_origin) = self.addresses.get_mut(origin) {
+            of_origin.all -= 1;
+            if of_origin.all == 0 {
+                self.addresses.remove(origin);
+            }
+        }
+    }
+
+    fn leave_service(&mut self, service: &ServiceName) {
+        self.sessions -= 1;
+        if let Some(count) = self.services.get_mut(service) {
+            *count -= 1;
+            if *count == 0 {
+                self.services.remove(service);
+            }
+        }
+    }
+}
+
 /// One connection's place.
 pub struct Admission {
     counts: Arc<Admissions>,
-    address: IpAddr,
+    origin: Origin,
     refused: Option<Refused>,
     opening: bool,
 }
@@ -115,11 +180,7 @@ impl Admission {
 
     fn leave_opening(&mut self) {
         if std::mem::replace(&mut self.opening, false) {
-            let mut counts = self.counts.lock();
-            match self.refused {
-                Some(_) => counts.refusing -= 1,
-                None => counts.opening -= 1,
-            }
+            self.counts.lock().leave_opening(&self.origin, self.refused);
         }
     }
 }
@@ -127,7 +188,7 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.leave_opening();
-        give_back(&mut self.counts.lock().addresses, &self.address);
+        self.counts.lock().leave_address(&self.origin);
     }
 }
 
@@ -139,18 +200,7 @@ pub struct ServicePlace {
 
 impl Drop for ServicePlace {
     fn drop(&mut self) {
-        let mut counts = self.counts.lock();
-        counts.sessions -= 1;
-        give_back(&mut counts.services, &self.service);
-    }
-}
-
-fn give_back<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
+        self.counts.lock().leave_service(&self.service);
     }
 }
 
@@ -193,9 +243,34 @@ mod tests {
     }
 
     #[test]
+    fn one_address_takes_only_its_share_of_the_opening_places() {
+        let admissions = Arc::new(Admissions::default());
+        let limits =
+            Limits { max_opening: 4, max_opening_per_address: 2, max_connections_per_address: 9, ..limits() };
+        let refused =
+            |last| admissions.admit(address(last), &limits).map(|place| (place.refused(), place)).unwrap();
+        let ((None, first), (None, _second)) = (refused(1), refused(1)) else { panic!("no place") };
+        assert_eq!(refused(1).0, Some(Refused::Address));
+        assert_eq!(refused(2).0, None, "the others keep theirs");
+        let _session = first.opened();
+        let (None, _third) = refused(1) else { panic!("a session takes no opening place") };
+        assert_eq!(refused(1).0, Some(Refused::Address));
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one() {
+        let admissions = Arc::new(Admissions::default());
+        let limits = Limits { max_opening_per_address: 1, ..limits() };
+        let refused = |address: &str| admissions.admit(address.parse().unwrap(), &limits).unwrap();
+        let _first = refused("2001:db8:0:1::1");
+        assert_eq!(refused("2001:db8:0:1:ffff::2").refused(), Some(Refused::Address));
+        assert_eq!(refused("2001:db8:0:2::1").refused(), None);
+    }
+
+    #[test]
     fn polite_refusals_are_bounded() {
         let admissions = Arc::new(Admissions::default());
-        let none = Limits { max_opening: 0, ..limits() };
+        let none = Limits { max_opening: 0, max_connections_per_address: 1_000, ..limits() };
         let polite: Vec<_> =
             (0..MAX_POLITE_REFUSALS).map(|_| admissions.admit(address(1), &none).unwrap()).collect();
         assert_eq!(admissions.admit(address(1), &none).err(), Some(Refused::Opening));

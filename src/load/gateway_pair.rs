@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ResolvesServerCert;
 use webpki::EndEntityCert;
 
 use super::read::Reader;
@@ -13,10 +14,9 @@ use crate::tls;
 use crate::trust::pem;
 use crate::trust::verifier::ClientVerifier;
 
-/// A listener's key pair as it was read.
+/// A listener's key pair, certificate and key fitting each other.
 pub(super) struct Pair {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    certificate: Arc<dyn ResolvesServerCert>,
     not_after: u64,
 }
 
@@ -45,7 +45,8 @@ pub(super) fn load(
     for (place, name) in listener.names.iter().enumerate().filter(|(_, name)| !is_valid_for(leaf, name)) {
         faults.add(format!("{at}.names[{place}]"), Why::NotForName { name: name.clone() });
     }
-    Some(Pair { key: key?, not_after: not_after?, chain })
+    let certificate = faults.take(format!("{at}.key"), tls::certified_key(chain, key?));
+    Some(Pair { certificate: certificate?, not_after: not_after? })
 }
 
 fn is_valid_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
@@ -53,13 +54,12 @@ fn is_valid_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
     EndEntityCert::try_from(leaf).is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
 }
 
-/// The listener with this pair; fails if key and certificate do not fit.
+/// The listener with this pair.
 pub(super) fn server_side(
     verifier: Arc<ClientVerifier>,
     pair: Pair,
     listener: &ListenerSettings,
 ) -> Result<ListenerState, rustls::Error> {
-    let certificate = tls::certified_key(pair.chain, pair.key)?;
     let rules = Arc::new(listener.rules.clone());
-    ListenerState::new(verifier, certificate, pair.not_after, listener.danger_tls12, rules)
+    ListenerState::new(verifier, pair.certificate, pair.not_after, listener.danger_tls12, rules)
 }

@@ -1,8 +1,11 @@
 //! Reads files whole, within a bound, and remembers what it read.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
@@ -16,36 +19,51 @@ const MOST_BYTES: u64 = 128 * 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest([u8; 32]);
 
-/// Reads files and digests them on the way.
+/// Reads each file once, and digests it on the way.
 pub(super) struct Reader {
     context: Context,
+    files: HashMap<PathBuf, Result<Vec<u8>, Unread>>,
+}
+
+enum Unread {
+    Failed(Arc<io::Error>),
+    TooLarge,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { context: Context::new(&SHA256) }
+        Self { context: Context::new(&SHA256), files: HashMap::new() }
     }
 }
 
 impl Reader {
-    pub(super) fn read(&mut self, path: &Path) -> Result<Vec<u8>, Why> {
-        let failed = |source| Why::Read { path: PathBuf::from(path), source };
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-            .map_err(failed)?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(Why::TooLarge { path: path.into(), most: MOST_BYTES });
+    pub(super) fn read(&mut self, path: &Path) -> Result<&[u8], Why> {
+        let file = match self.files.entry(path.into()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(vacant) => {
+                let read = read_bounded(path);
+                let (kind, content) = match &read {
+                    Ok(bytes) => (0, bytes.as_slice()),
+                    Err(Unread::Failed(_)) => (1, &[][..]),
+                    Err(Unread::TooLarge) => (2, &[][..]),
+                };
+                self.context.update(&[kind]);
+                for part in [path.as_os_str().as_encoded_bytes(), content] {
+                    self.context.update(&(part.len() as u64).to_be_bytes());
+                    self.context.update(part);
+                }
+                vacant.insert(read)
+            }
+        };
+        match file {
+            Ok(bytes) => Ok(bytes),
+            Err(Unread::Failed(source)) => Err(Why::Read { path: path.into(), source: source.clone() }),
+            Err(Unread::TooLarge) => Err(Why::TooLarge { path: path.into(), most: MOST_BYTES }),
         }
-        for part in [path.as_os_str().as_encoded_bytes(), &bytes] {
-            self.context.update(&(part.len() as u64).to_be_bytes());
-            self.context.update(part);
-        }
-        Ok(bytes)
     }
 
-    pub(super) fn text(&mut self, path: &Path) -> Result<String, Why> {
-        String::from_utf8(self.read(path)?).map_err(|_| Why::NotUtf8 { path: path.into() })
+    pub(super) fn text(&mut self, path: &Path) -> Result<&str, Why> {
+        std::str::from_utf8(self.read(path)?).map_err(|_| Why::NotUtf8 { path: path.into() })
     }
 
     pub(super) fn pem<T>(
@@ -53,12 +71,21 @@ impl Reader {
         path: &Path,
         parse: impl Fn(&[u8]) -> Result<T, PemError>,
     ) -> Result<T, Why> {
-        parse(&self.read(path)?).map_err(|source| Why::Pem { path: path.into(), source })
+        parse(self.read(path)?).map_err(|source| Why::Pem { path: path.into(), source })
     }
 
-    pub(super) fn digest(self) -> Digest {
+    /// What was read so far.
+    pub(super) fn digest(&self) -> Digest {
         let mut digest = [0; 32];
-        digest.copy_from_slice(self.context.finish().as_ref());
+        digest.copy_from_slice(self.context.clone().finish().as_ref());
         Digest(digest)
     }
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, Unread> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| Unread::Failed(Arc::new(error)))?;
+    if bytes.len() as u64 > MOST_BYTES { Err(Unread::TooLarge) } else { Ok(bytes) }
 }

@@ -37,10 +37,11 @@ pub struct ResponseRight {
 }
 
 impl Grants {
-    pub(super) fn compile(service: ServiceName, applying: &[&Grant]) -> Self {
+    /// The rights of `service` by the grants `applying`, in whose patterns `name` stands for it.
+    pub(super) fn compile(service: ServiceName, name: &str, applying: &[&Grant]) -> Self {
         let rules = |field: fn(&Grant) -> &Vec<PatternTemplate>| -> Rules {
             let rule = |grant: &Grant, template: &PatternTemplate| Rule {
-                pattern: template.fill(&service),
+                pattern: template.fill(name),
                 grant: grant.name.clone(),
             };
             applying
@@ -153,6 +154,11 @@ impl Grants {
                 Err(Denial::of_service(DenialReason::ResponsesForbidden, Some(rule.clone())))
             }
         }
+    }
+
+    /// Whether requests may be answered at all.
+    pub fn may_respond(&self) -> bool {
+        self.connect.is_ok() && !matches!(self.responses, Some((Responses::Forbidden, _)))
     }
 
     /// What the grants allow to publish, in their order; denies not taken off.

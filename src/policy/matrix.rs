@@ -5,25 +5,36 @@
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::rules::Rules;
 use super::{Denial, Grants, GroupName, Policy, Responses, Rule};
-use crate::identity::{Role, RuleName, ServiceName};
+use crate::identity::{MAX_NAME_BYTES, Role, RuleName, ServiceName};
 use crate::topic::Pattern;
 
 /// Rights and conversations of the services asked about. Its `Display` is an aligned table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matrix {
-    /// By service, then roles.
-    pub services: Vec<ServiceRow>,
+    /// By who, then roles.
+    pub rows: Vec<Row>,
     /// By publisher, then subscriber; pairs that have no topic in common are left out.
     pub conversations: Vec<Conversation>,
 }
 
-/// What one service with one set of roles may do.
+/// Whom a row is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    Service(ServiceName),
+    /// Any service that has the role and that no grant names. The role in braces stands for its name in patterns: no
+    /// pattern of a policy has braces.
+    AnyWith(Role),
+}
+
+/// What one service with one set of roles, or any service with one role, may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceRow {
-    pub service: ServiceName,
+pub struct Row {
+    pub who: Who,
+    /// Those that the service was asked about with.
     pub roles: Vec<Role>,
     pub connect: Result<RuleName, Denial>,
     pub publish: Vec<Rule>,
@@ -37,8 +48,8 @@ pub struct ServiceRow {
 /// What `subscriber` could hear from `publisher`, requests and their inboxes aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
-    pub publisher: ServiceName,
-    pub subscriber: ServiceName,
+    pub publisher: Who,
+    pub subscriber: Who,
     /// Sorted; none lies wholly within another.
     pub overlaps: Vec<Overlap>,
 }
@@ -55,25 +66,57 @@ pub struct Overlap {
 pub fn matrix(policy: &Policy, services: &[(ServiceName, Vec<Role>)]) -> Matrix {
     let asked: BTreeSet<(&ServiceName, BTreeSet<&Role>)> =
         services.iter().map(|(service, roles)| (service, roles.iter().collect())).collect();
-    let compiled: Vec<(Vec<Role>, Grants)> = asked
-        .into_iter()
-        .map(|(service, roles)| {
-            let roles: Vec<Role> = roles.into_iter().cloned().collect();
-            let grants = policy.grants(service, &roles);
-            (roles, grants)
-        })
-        .collect();
-    let grants: Vec<&Grants> = compiled.iter().map(|(_, grants)| grants).collect();
-    Matrix {
-        conversations: conversations(&grants),
-        services: compiled.iter().map(|(roles, grants)| row(roles, grants)).collect(),
-    }
+    let of_service = |(service, roles): (&ServiceName, BTreeSet<&Role>)| {
+        let roles: Vec<Role> = roles.into_iter().cloned().collect();
+        let grants = policy.grants(service, &roles);
+        Compiled { who: Who::Service(service.clone()), roles, grants }
+    };
+    assembled(&asked.into_iter().map(of_service).collect::<Vec<_>>())
 }
 
-fn row(roles: &[Role], grants: &Grants) -> ServiceRow {
-    ServiceRow {
-        service: grants.service().clone(),
-        roles: roles.to_vec(),
+/// Derives the matrix of every service that a grant names, without roles, and of any service with each of the roles.
+pub fn matrix_of_everybody(policy: &Policy) -> Matrix {
+    let of_service = |service: &ServiceName| Compiled {
+        who: Who::Service(service.clone()),
+        roles: Vec::new(),
+        grants: policy.grants(service, &[]),
+    };
+    let of_role = |(place, role): (usize, &Role)| Compiled {
+        who: Who::AnyWith(role.clone()),
+        roles: Vec::new(),
+        grants: policy.grants_of_role(role, &stand_in(place, role)),
+    };
+    let services = policy.service_names().map(of_service);
+    let all: Vec<_> = services.chain(policy.role_names().enumerate().map(of_role)).collect();
+    assembled(&all)
+}
+
+/// What stands for the name of any service with the role at `place`: another token for each, and never a longer one than
+/// a name may be.
+fn stand_in(place: usize, role: &Role) -> String {
+    let braced = format!("{{{role}}}");
+    if braced.len() <= MAX_NAME_BYTES {
+        return braced;
+    }
+    let beginning: String = role.as_str().chars().take(MAX_NAME_BYTES / 2).collect();
+    format!("{{{beginning}~{place}}}")
+}
+
+/// A row on its way.
+struct Compiled {
+    who: Who,
+    roles: Vec<Role>,
+    grants: Grants,
+}
+
+fn assembled(all: &[Compiled]) -> Matrix {
+    Matrix { conversations: conversations(all), rows: all.iter().map(row).collect() }
+}
+
+fn row(Compiled { who, roles, grants }: &Compiled) -> Row {
+    Row {
+        who: who.clone(),
+        roles: roles.clone(),
         connect: grants.connect(),
         publish: sorted(grants.publish_rules()),
         deny_publish: sorted(grants.deny_publish_rules()),
@@ -92,13 +135,13 @@ fn sorted(rules: &[Rule]) -> Vec<Rule> {
 }
 
 /// A service may stand in several rows, with different roles; its conversations are those of all of them.
-fn conversations(all: &[&Grants]) -> Vec<Conversation> {
-    let talking: Vec<&Grants> = all.iter().copied().filter(|grants| grants.connect().is_ok()).collect();
-    let mut pairs: BTreeMap<(&ServiceName, &ServiceName), BTreeSet<Overlap>> = BTreeMap::new();
+fn conversations(all: &[Compiled]) -> Vec<Conversation> {
+    let talking: Vec<&Compiled> = all.iter().filter(|row| row.grants.connect().is_ok()).collect();
+    let mut pairs: BTreeMap<(&Who, &Who), BTreeSet<Overlap>> = BTreeMap::new();
     for publisher in &talking {
         for subscriber in &talking {
-            let pair = (publisher.service(), subscriber.service());
-            pairs.entry(pair).or_default().extend(overlaps(publisher, subscriber));
+            let pair = (&publisher.who, &subscriber.who);
+            pairs.entry(pair).or_default().extend(overlaps(&publisher.grants, &subscriber.grants));
         }
     }
     pairs
@@ -175,6 +218,16 @@ fn intersection(ours: &Pattern, theirs: &Pattern) -> Option<Pattern> {
     }
     // Two long patterns can have nothing in common but topics longer than a topic may be.
     Pattern::parse(&common.join(".")).ok()
+}
+
+/// Not to be mistaken for a service: a name has no space.
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(service) => write!(f, "{service}"),
+            Self::AnyWith(role) => write!(f, "role {role}"),
+        }
+    }
 }
 
 #[cfg(test)]

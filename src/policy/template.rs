@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::identity::{MAX_NAME_BYTES, ServiceName};
+use crate::identity::MAX_NAME_BYTES;
 use crate::topic::{Pattern, TopicError};
 
 /// The token that stands for the name of the service to which a grant applies.
@@ -45,11 +45,12 @@ impl PatternTemplate {
         }
     }
 
-    pub(super) fn fill(&self, service: &ServiceName) -> Pattern {
+    /// With `name`, a token of at most [`MAX_NAME_BYTES`], in the place of `{service}`.
+    pub(super) fn fill(&self, name: &str) -> Pattern {
         match &self.0 {
             Parts::Fixed(pattern) => pattern.clone(),
-            Parts::PerService(text) => Pattern::parse(&filled(text, service.as_str()))
-                .expect("a template is a pattern with the longest service name, so with every one"),
+            Parts::PerService(text) => Pattern::parse(&filled(text, name))
+                .expect("a template is a pattern with the longest name, so with every one"),
         }
     }
 

@@ -85,6 +85,11 @@ impl Watcher {
         self.changed.notified().await;
     }
 
+    /// Acts as if a change had been notified.
+    pub(super) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
     /// Waits until a change is likely to be finished.
     pub(super) async fn settled(&self) {
         let latest = Instant::now() + LATEST;

@@ -1,5 +1,6 @@
 //! One live subscription, shared by its session and by the lanes that lead to it.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -63,11 +64,12 @@ impl Subscription {
     /// Lets it end by itself after `most` messages in all. Whether so many were written already.
     pub fn end_after(&self, most: u64) -> bool {
         self.most.store(most, Ordering::SeqCst);
-        self.is_exhausted()
+        self.is_over()
     }
 
-    /// Whether all the messages it may have were written. More may wait in the queue, given before the end was set.
-    pub fn is_exhausted(&self) -> bool {
+    /// Whether all the messages it may have are written. Those that wait beyond are too many: they were queued before
+    /// the end was known.
+    pub fn is_over(&self) -> bool {
         self.written.load(Ordering::SeqCst) >= self.most.load(Ordering::SeqCst)
     }
 
@@ -120,5 +122,11 @@ impl Subscription {
 impl PartialEq for Subscription {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
+    }
+}
+
+impl Hash for Subscription {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::ptr::hash(self, state);
     }
 }

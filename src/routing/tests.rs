@@ -1,1 +1,327 @@
-//! Routing as a specification.
+//! Routing as a specification: who receives what, in tables; `model` compares random sequences with a naive model.
+
+mod model;
+mod threads;
+
+use std::sync::LazyLock;
+
+use super::*;
+use crate::config::parse_policy;
+use crate::identity::ServiceIdentity;
+use crate::policy::{GroupName, Policy, ReplyRights};
+use crate::protocol::{Headers, Payload};
+
+const INBOX: &str = "_INBOX.0123456789abcdef";
+
+/// `quiet` hears nothing secret; `workers` is one group for `orders` and `billing`.
+const POLICY: &str = r#"
+    [[grant]]
+    name = "everything"
+    services = ["*"]
+    publish = [">", "$x.>"]
+    subscribe = [">", "$x.>"]
+
+    [[grant]]
+    name = "shared"
+    services = ["orders", "billing"]
+    groups = ["workers"]
+
+    [[grant]]
+    name = "nothing-secret"
+    services = ["quiet"]
+    deny_subscribe = ["a.secret", "*.*.secret"]
+"#;
+
+static RIGHTS: LazyLock<Policy> = LazyLock::new(|| Policy::new(parse_policy(POLICY).unwrap()).unwrap());
+
+fn topic(text: &str) -> Topic {
+    Topic::parse(text).unwrap()
+}
+
+/// A session of a service, as the router sees it.
+struct Peer {
+    identity: ServiceIdentity,
+    id: SessionId,
+    outbox: Arc<Outbox>,
+}
+
+impl Peer {
+    fn new(service: &str) -> Self {
+        let identity = ServiceIdentity::for_test(service, "test", &[]);
+        Self { identity, id: SessionId::random(), outbox: Arc::new(Outbox::new(usize::MAX, usize::MAX)) }
+    }
+
+    fn permit(&self, pattern: &str, group: Option<&str>) -> SubscribePermit {
+        let group = group.map(|name| GroupName::parse(name).unwrap());
+        let grants = RIGHTS.grants(self.identity.service(), &[]);
+        grants.subscribe(&Pattern::parse(pattern).unwrap(), group.as_ref()).unwrap()
+    }
+
+    fn subscribe(&self, router: &Router, sid: u64, pattern: &str) -> Arc<Subscription> {
+        self.subscribe_as(router, sid, self.permit(pattern, None), true).unwrap()
+    }
+
+    fn join(&self, router: &Router, sid: u64, pattern: &str, group: &str) -> Arc<Subscription> {
+        self.subscribe_as(router, sid, self.permit(pattern, Some(group)), true).unwrap()
+    }
+
+    fn subscribe_as(
+        &self,
+        router: &Router,
+        sid: u64,
+        permit: SubscribePermit,
+        echo: bool,
+    ) -> Result<Arc<Subscription>, InboxError> {
+        let sid = Sid::from_number(sid).unwrap();
+        router.subscribe(permit, self.id, sid, echo, self.outbox.clone(), 8)
+    }
+
+    fn lane(&self, router: &Router, topic_text: &str) -> Lane {
+        let grants = RIGHTS.grants(self.identity.service(), &[]);
+        router.lane(grants.publish(&topic(topic_text)).unwrap())
+    }
+
+    fn parcel(&self) -> Parcel<'_> {
+        let (payload, headers) = (Payload::binary(&b"x"[..]), Headers::default());
+        let (from, session) = (&self.identity, self.id);
+        Parcel { from, session, payload, headers, reply: None, answer_within: None }
+    }
+
+    fn publish_on(&self, router: &Router, lane: &mut Lane) -> usize {
+        router.publish(lane, self.parcel())
+    }
+
+    /// Publishes under a lane of its own.
+    fn publish(&self, router: &Router, topic: &str) -> usize {
+        self.publish_on(router, &mut self.lane(router, topic))
+    }
+
+    /// The sids of the messages that came since the last call, in order.
+    fn heard(&self) -> Vec<u64> {
+        let sid = |item: &Outgoing| match item {
+            Outgoing::Delivery(delivery) => delivery.subscription.sid().as_str().parse().unwrap(),
+            Outgoing::Response { .. } | Outgoing::Event(_) => panic!("only messages were published"),
+        };
+        self.taken().iter().map(sid).collect()
+    }
+
+    fn taken(&self) -> Vec<Outgoing> {
+        let mut taken = Vec::new();
+        self.outbox.take(&mut taken, usize::MAX, usize::MAX);
+        taken
+    }
+}
+
+#[test]
+fn every_matching_subscription_receives_each_message_once() {
+    let router = Router::default();
+    let (orders, billing) = (Peer::new("orders"), Peer::new("billing"));
+    for (sid, pattern) in [(1, "a.b"), (2, "a.*"), (3, ">"), (4, "a.c"), (5, "*.b"), (6, "a.b")] {
+        orders.subscribe(&router, sid, pattern);
+    }
+    billing.subscribe(&router, 1, "a.>");
+    assert_eq!(billing.publish(&router, "a.b"), 6);
+    let mut heard = orders.heard();
+    heard.sort_unstable();
+    assert_eq!((heard, billing.heard()), (vec![1, 2, 3, 5, 6], vec![1]));
+    assert_eq!(router.subscriptions(), 7);
+}
+
+#[test]
+fn a_wildcard_in_first_place_hears_no_reserved_topic() {
+    let router = Router::default();
+    let orders = Peer::new("orders");
+    orders.subscribe(&router, 1, ">");
+    orders.subscribe(&router, 2, "*.a");
+    orders.subscribe(&router, 3, "$x.*");
+    assert_eq!(orders.publish(&router, "$x.a"), 1);
+    assert_eq!(orders.heard(), [3]);
+}
+
+#[test]
+fn without_echo_a_session_does_not_hear_itself_but_its_sibling_does() {
+    let router = Router::default();
+    let (first, second) = (Peer::new("orders"), Peer::new("orders"));
+    for peer in [&first, &second] {
+        peer.subscribe_as(&router, 1, peer.permit("a", None), false).unwrap();
+    }
+    assert_eq!(first.publish(&router, "a"), 1);
+    assert_eq!((first.heard(), second.heard()), (vec![], vec![1]));
+}
+
+#[test]
+fn each_group_gives_a_message_to_one_member_and_takes_turns() {
+    let router = Router::default();
+    let (orders, billing, quiet) = (Peer::new("orders"), Peer::new("billing"), Peer::new("quiet"));
+    orders.join(&router, 1, "jobs.*", "workers");
+    billing.join(&router, 1, "jobs.>", "workers");
+    // The group of this name belongs to `quiet` alone: it steals nothing from the shared one.
+    quiet.join(&router, 1, "jobs.*", "workers");
+    // A second group of one of them.
+    orders.join(&router, 2, "jobs.a", "others");
+    let mut lane = orders.lane(&router, "jobs.a");
+    for _ in 0..10 {
+        assert_eq!(orders.publish_on(&router, &mut lane), 3);
+    }
+    let by_orders = orders.heard();
+    let count = |sid| by_orders.iter().filter(|heard| **heard == sid).count();
+    assert_eq!((count(1), count(2), billing.heard().len(), quiet.heard().len()), (5, 10, 5, 10));
+}
+
+#[test]
+fn a_group_passes_over_members_that_cannot_take_the_message() {
+    let router = Router::default();
+    let (sender, gone, ended, able) =
+        (Peer::new("orders"), Peer::new("orders"), Peer::new("orders"), Peer::new("orders"));
+    sender.subscribe_as(&router, 1, sender.permit("a", Some("g")), false).unwrap();
+    gone.join(&router, 1, "a", "g");
+    gone.outbox.close();
+    assert!(!ended.join(&router, 1, "a", "g").end_after(1));
+    able.join(&router, 1, "a", "g");
+    for _ in 0..20 {
+        assert_eq!(sender.publish(&router, "a"), 1);
+    }
+    assert_eq!((sender.heard().len(), ended.heard().len(), able.heard().len()), (0, 1, 19));
+}
+
+#[test]
+fn what_a_deny_takes_out_of_a_subscription_is_not_delivered_and_not_counted() {
+    let router = Router::default();
+    let (orders, quiet) = (Peer::new("orders"), Peer::new("quiet"));
+    quiet.subscribe(&router, 1, "a.>");
+    assert_eq!(orders.publish(&router, "a.secret"), 0);
+    assert_eq!(orders.publish(&router, "a.b.secret"), 0);
+    assert_eq!(orders.publish(&router, "a.b"), 1);
+    assert_eq!(quiet.heard(), [1]);
+}
+
+#[test]
+fn a_lane_follows_every_change_of_its_receivers() {
+    let router = Router::default();
+    let (orders, billing) = (Peer::new("orders"), Peer::new("billing"));
+    let mut lane = orders.lane(&router, "a.secret");
+    assert_eq!(orders.publish_on(&router, &mut lane), 0);
+    let literal = billing.subscribe(&router, 1, "a.secret");
+    assert_eq!(orders.publish_on(&router, &mut lane), 1);
+    let wild = billing.subscribe(&router, 2, "*.secret");
+    assert_eq!(orders.publish_on(&router, &mut lane), 2);
+    // A permit of the same pattern that filters the topic out, as after a change of the policy.
+    router.repermit(&wild, Peer::new("quiet").permit("*.secret", None));
+    assert_eq!(orders.publish_on(&router, &mut lane), 1);
+    router.repermit(&wild, billing.permit("*.secret", None));
+    assert_eq!(orders.publish_on(&router, &mut lane), 2);
+    router.unsubscribe(&literal);
+    router.unsubscribe(&wild);
+    assert_eq!((orders.publish_on(&router, &mut lane), router.subscriptions()), (0, 0));
+}
+
+#[test]
+fn a_new_permit_moves_a_subscription_to_another_group() {
+    let router = Router::default();
+    let (orders, billing) = (Peer::new("orders"), Peer::new("billing"));
+    let moving = orders.join(&router, 1, "a", "workers");
+    billing.join(&router, 1, "a", "workers");
+    let mut lane = orders.lane(&router, "a");
+    assert_eq!(orders.publish_on(&router, &mut lane), 1);
+    router.repermit(&moving, orders.permit("a", Some("others")));
+    assert_eq!(orders.publish_on(&router, &mut lane), 2);
+}
+
+#[test]
+fn an_ended_subscription_receives_nothing_even_from_a_lane_that_is_stale() {
+    let router = Router::default();
+    let orders = Peer::new("orders");
+    let subscription = orders.subscribe(&router, 1, "a");
+    let mut lane = orders.lane(&router, "a");
+    router.unsubscribe(&subscription);
+    assert!(!subscription.take_one());
+    assert_eq!(lane.matched.deliver(&orders.parcel().address(&lane.permit)), 0);
+}
+
+#[test]
+fn a_closed_outbox_takes_nothing() {
+    let router = Router::default();
+    let (orders, billing) = (Peer::new("orders"), Peer::new("billing"));
+    orders.subscribe(&router, 1, "a");
+    billing.subscribe(&router, 1, "a");
+    billing.outbox.close();
+    assert_eq!((orders.publish(&router, "a"), billing.heard()), (1, vec![]));
+}
+
+#[test]
+fn an_inbox_belongs_to_the_first_service_that_subscribes() {
+    let router = Router::default();
+    let (first, sibling, other) = (Peer::new("orders"), Peer::new("orders"), Peer::new("billing"));
+    let inbox = format!("{INBOX}.>");
+    let subscription = first.subscribe(&router, 1, &inbox);
+    assert!(sibling.subscribe_as(&router, 1, sibling.permit(&inbox, None), true).is_ok());
+    router.unsubscribe(&subscription);
+    for pattern in [INBOX, &inbox, &format!("{INBOX}.1")] {
+        let taken = other.subscribe_as(&router, 1, other.permit(pattern, None), true);
+        assert_eq!(taken.err(), Some(InboxError::Taken), "{pattern}");
+    }
+    assert!(router.inboxes().is_owned_by("0123456789abcdef", first.identity.service()));
+    for number in 0..8 {
+        other.subscribe(&router, number, &format!("_INBOX.other-inbox-of-its-own-{number}"));
+    }
+    let one_more = other.subscribe_as(&router, 9, other.permit("_INBOX.one-inbox-too-many", None), true);
+    assert_eq!(one_more.err(), Some(InboxError::TooMany { most: 8 }));
+}
+
+/// The permit that a reply right to `reply` gives.
+fn reply_permit(reply: &Topic) -> PublishPermit {
+    let now = std::time::Instant::now();
+    let mut rights = ReplyRights::new(1);
+    assert!(rights.grant(reply.clone(), now + Duration::from_secs(1), 1, now));
+    rights.take(reply, now).unwrap()
+}
+
+fn respond(router: &Router, from: &Peer, reply: &Topic) -> usize {
+    router.respond(reply_permit(reply), from.parcel())
+}
+
+#[test]
+fn an_answer_reaches_the_session_that_asked_with_the_number_of_its_request() {
+    let router = Router::default();
+    let (asker, answerer) = (Peer::new("orders"), Peer::new("billing"));
+    let token = requester_token([7; 16]);
+    router.register_requester(&token, asker.outbox.clone());
+    let reply = requester_topic(&token, 42).unwrap();
+    assert_eq!(respond(&router, &answerer, &reply), 1);
+    let taken = asker.taken();
+    let [Outgoing::Response { request: 42, message }] = taken.as_slice() else { panic!("one response") };
+    assert_eq!((message.from(), message.topic()), (answerer.identity.service(), &reply));
+
+    router.forget_requester(&token);
+    assert_eq!(respond(&router, &answerer, &reply), 0);
+    assert!(asker.taken().is_empty());
+}
+
+/// Whoever answers a request learns where its answer goes. It must neither hear the answers of others there nor name
+/// that place in a request of its own.
+#[test]
+fn nobody_subscribes_to_an_inbox_of_the_gateway() {
+    let router = Router::default();
+    let (asker, nosy) = (Peer::new("orders"), Peer::new("billing"));
+    let token = requester_token([7; 16]);
+    router.register_requester(&token, asker.outbox.clone());
+    let pattern = format!("{INBOX_PREFIX}.{token}.>");
+    for peer in [&nosy, &asker] {
+        let taken = peer.subscribe_as(&router, 1, peer.permit(&pattern, None), true);
+        assert_eq!(taken.err(), Some(InboxError::Taken));
+        assert!(!router.inboxes().is_owned_by(&token, peer.identity.service()));
+    }
+    router.forget_requester(&token);
+    assert!(nosy.subscribe_as(&router, 1, nosy.permit(&pattern, None), true).is_err());
+}
+
+#[test]
+fn an_answer_to_an_inbox_reaches_whoever_subscribed_there() {
+    let router = Router::default();
+    let (asker, answerer) = (Peer::new("orders"), Peer::new("billing"));
+    let reply = topic(&format!("{INBOX}.1"));
+    assert_eq!(respond(&router, &answerer, &reply), 0);
+    asker.subscribe(&router, 3, &format!("{INBOX}.*"));
+    assert_eq!(respond(&router, &answerer, &reply), 1);
+    assert_eq!(asker.heard(), [3]);
+}

@@ -5,7 +5,6 @@
 //! `forbidden`.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,8 +15,8 @@ use super::wire::{Reader, Writer};
 use super::{CloseReason, Session, random};
 use crate::policy::{Denial, DenialReason, GroupName, Rule};
 use crate::protocol::json::{self, DecodeLimits};
-use crate::protocol::{self, Command, Event, Headers, Message, OkResult, OpId, Payload, Sid};
-use crate::routing::{InboxError, Lane, Parcel, requester_token, requester_topic};
+use crate::protocol::{self, Command, Event, Headers, OkResult, OpId, Payload, Sid};
+use crate::routing::{InboxError, Parcel, requester_token, requester_topic};
 use crate::topic::{Pattern, Topic};
 use crate::websocket::{Incoming, Utf8Bytes};
 
@@ -139,7 +138,7 @@ impl Session {
 
     fn unsubscribe(&mut self, sid: &Sid, max: Option<u64>) -> Result<Outcome, Fault> {
         let subscription = self.subscriptions.get(sid).ok_or(Fault::UnknownSid)?;
-        // What is queued counts only when it is written: the last that may be ends the subscription.
+        // Until `max` is reached the last message that is written ends it.
         if let Some(max) = max.filter(|max| *max > 0)
             && !subscription.end_after(max)
         {
@@ -209,9 +208,9 @@ impl Session {
     ) -> Result<Outcome, Fault> {
         let reply = Topic::parse(reply)?;
         let permit = self.rights.take(&reply, now.into_std())?;
-        let from = self.standing.identity.service().clone();
-        let message = Arc::new(Message::new(reply, from, payload, headers, None));
-        self.gateway.router.respond(permit, &Parcel { message, sender: self.id, answer_within: None });
+        let (from, session) = (&self.standing.identity, self.id);
+        let parcel = Parcel { from, session, payload, headers, reply: None, answer_within: None };
+        self.gateway.router.respond(permit, parcel);
         Ok(Outcome::DONE)
     }
 
@@ -224,17 +223,13 @@ impl Session {
         reply: Option<Topic>,
         answer_within: Option<Duration>,
     ) -> Result<usize, Fault> {
-        let (router, from, sender) = (&self.gateway.router, self.standing.identity.service(), self.id);
-        let down = |lane: &mut Lane| {
-            let topic = lane.permit().topic().clone();
-            let message = Arc::new(Message::new(topic, from.clone(), payload, headers, reply));
-            router.publish(lane, &Parcel { message, sender, answer_within })
-        };
+        let (router, from, session) = (&self.gateway.router, &self.standing.identity, self.id);
+        let parcel = Parcel { from, session, payload, headers, reply, answer_within };
         if let Some(lane) = self.lanes.get(topic) {
-            return Ok(down(lane));
+            return Ok(router.publish(lane, parcel));
         }
         let permit = self.standing.grants.publish(&Topic::parse(topic)?)?;
-        Ok(down(self.lanes.insert(router.lane(permit))))
+        Ok(router.publish(self.lanes.insert(router.lane(permit)), parcel))
     }
 
     fn reply_topic(&self, reply: &str) -> Result<Topic, Fault> {
@@ -252,7 +247,7 @@ impl Session {
         let (router, outbox) = (&self.gateway.router, &self.outbox);
         self.requester
             .get_or_insert_with(|| {
-                let token: Box<str> = requester_token(u128::from_be_bytes(random()));
+                let token = requester_token(random());
                 router.register_requester(&token, outbox.clone());
                 token
             })
@@ -275,7 +270,7 @@ impl Session {
         if let Fault::Forbidden(denial) = fault {
             self.counts.denials += 1;
             self.gateway.metrics.denied();
-            if let Some(times) = self.lanes.is_telling(operation.subject()) {
+            if let Some(times) = self.denials.count(operation.subject()) {
                 crate::audit::denied(self.id, &self.standing, operation, denial, times);
             }
         }

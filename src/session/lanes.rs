@@ -7,12 +7,14 @@ use crate::topic::Topic;
 
 /// Topics remembered at once. A service that spreads over more pays for parsing, policy and matching each time.
 const MOST: usize = 512;
+/// Receivers of all of them together, by which their memory is bounded.
+const MOST_RECEIVERS: usize = 65_536;
 
-/// Bounded memory of verdicts; emptied whenever the session's grants change.
+/// Bounded memory of permits and matches; emptied whenever the session's grants change, and while it is silent.
 #[derive(Default)]
 pub(super) struct Lanes {
     known: HashMap<Topic, Lane>,
-    denials: HashMap<Box<str>, u64>,
+    receivers: usize,
 }
 
 impl Lanes {
@@ -21,25 +23,20 @@ impl Lanes {
     }
 
     pub(super) fn insert(&mut self, lane: Lane) -> &mut Lane {
-        if self.known.len() >= MOST {
-            self.known.clear();
+        if self.known.len() >= MOST || self.receivers >= MOST_RECEIVERS {
+            self.clear();
         }
+        self.receivers += lane.receivers();
         self.known.entry(lane.permit().topic().clone()).insert_entry(lane).into_mut()
     }
 
-    /// Counts a denial of `what`. Whether the audit log should have it: the first, the second, the fourth, … of each,
-    /// so that a client in a loop cannot bury the log.
-    pub(super) fn is_telling(&mut self, what: &str) -> Option<u64> {
-        if self.denials.len() >= MOST {
-            self.denials.clear();
-        }
-        let count = self.denials.entry(what.into()).or_default();
-        *count += 1;
-        count.is_power_of_two().then_some(*count)
+    pub(super) fn clear(&mut self) {
+        self.known = HashMap::new();
+        self.receivers = 0;
     }
 
-    pub(super) fn clear(&mut self) {
-        self.known.clear();
-        self.denials.clear();
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// Between two paced ends: a gateway answers about a thousand full handshakes a second on one core.
 const SPACING: Duration = Duration::from_millis(1);
 
-/// Hands out moments, each at least [`SPACING`] after the one before.
+/// Hands out moments, each at least `SPACING` after the one before.
 #[derive(Default)]
 pub struct Pace {
     next: Mutex<Option<Instant>>,

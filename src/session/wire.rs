@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout};
 
-use super::{CloseReason, GOODBYE};
+use super::CloseReason;
 use crate::limits::Limits;
 use crate::protocol::{Event, Message, Sid, json};
 use crate::websocket::{self, Decoder, FrameFault, FrameLimits, Incoming};
@@ -29,6 +29,9 @@ const HIGH_WATER: usize = 48 * 1024;
 /// Room that an empty buffer keeps while little passes through it, and while much does.
 const RETAINED: usize = READ_WAITING;
 const RETAINED_BUSY: usize = 32 * 1024;
+
+/// How long a peer has to read the close frame and to answer it.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// The reading end.
 pub(super) struct Reader<S> {
@@ -90,10 +93,10 @@ fn frame_limits(limits: &Limits) -> FrameLimits {
 }
 
 impl<S: AsyncRead> Reader<S> {
-    /// Waits for bytes, and reads what is there. Cancel safe.
+    /// Waits for bytes, and reads what is there. Whether any came, or the stream is at its end. Cancel safe.
     ///
     /// TLS hands out one record at a time, and a turn of the loop for each would cost more than the message in it.
-    pub(super) async fn read(&mut self) {
+    pub(super) async fn read(&mut self) -> bool {
         let mut read = self.read_once(if self.busy { READ_TURN } else { READ_WAITING }).await;
         while !self.at_end
             && read < READ_TURN
@@ -102,6 +105,7 @@ impl<S: AsyncRead> Reader<S> {
             read += more;
         }
         self.busy = read >= READ_CHUNK;
+        read > 0
     }
 
     async fn read_once(&mut self, room: usize) -> usize {
@@ -114,24 +118,24 @@ impl<S: AsyncRead> Reader<S> {
         read
     }
 
-    /// Whether reading makes sense: not while whole frames wait to be looked at.
+    /// Whether reading makes sense: not while whole frames wait to be looked at, and not beyond the end.
     pub(super) fn may_read(&self) -> bool {
-        !self.fresh
+        !self.fresh && !self.at_end
     }
 
-    /// Cuts the next message or control frame from the input.
+    /// Cuts the next message or control frame from the input; fails when there is none and the stream is at its end.
     pub(super) fn next(&mut self) -> Result<Option<Incoming>, CloseReason> {
-        if !self.fresh {
-            return if self.at_end { Err(CloseReason::PeerGone) } else { Ok(None) };
-        }
-        let incoming = self.decoder.decode(&mut self.buffer).map_err(|fault| reason_of(&fault))?;
-        if incoming.is_none() {
+        if self.fresh {
+            let incoming = self.decoder.decode(&mut self.buffer).map_err(|fault| reason_of(&fault))?;
+            if incoming.is_some() {
+                return Ok(incoming);
+            }
             self.fresh = false;
             if self.buffer.is_empty() && self.room > retained(self.busy) {
                 (self.buffer, self.room) = (BytesMut::new(), 0);
             }
         }
-        Ok(incoming)
+        if self.at_end { Err(CloseReason::PeerGone) } else { Ok(None) }
     }
 
     pub(super) fn set_limits(&mut self, limits: &Limits) {
@@ -203,7 +207,8 @@ impl<S: AsyncWrite> Writer<S> {
 
     /// When the peer counts as stuck.
     pub(super) fn stalls_at(&self, patience: Duration) -> Option<Instant> {
-        self.stuck_since.map(|since| since + patience)
+        // What waits since this very moment counts too, or the session would sleep past the peer's deadline.
+        self.is_waiting().then(|| self.stuck_since.unwrap_or_else(Instant::now) + patience)
     }
 
     pub(super) fn has_stalled(&self, now: Instant, patience: Duration) -> bool {

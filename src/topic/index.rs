@@ -5,15 +5,19 @@
 //! wildcards in first place see no reserved topic is a choice of the root and nothing else.
 
 mod children;
+mod values;
 
 use std::fmt;
+use std::hash::Hash;
 
 use super::{Pattern, Topic};
 use children::Children;
+use values::Values;
 
 /// A multiset of values, each under a [`Pattern`], found by the topics and patterns that theirs relate to.
 ///
-/// A look-up allocates nothing, and unrelated patterns cost it nothing. The order in which values are visited is
+/// A look-up allocates nothing, and unrelated patterns cost it nothing. Nor does it matter to a removal how many other values
+/// its pattern has. The order in which values are visited is
 /// unspecified.
 pub struct PatternIndex<T> {
     open: Node<T>,
@@ -38,24 +42,27 @@ impl<T> PatternIndex<T> {
     }
 
     /// Stores `value` under `pattern`, beside equal ones that may be there.
-    pub fn insert(&mut self, pattern: &Pattern, value: T) {
+    pub fn insert(&mut self, pattern: &Pattern, value: T)
+    where
+        T: Hash + PartialEq,
+    {
         self.len += 1;
         let mut node = if pattern.is_reserved() { &mut self.reserved } else { &mut self.open };
         for token in pattern.tokens() {
             let branches = node.branches.get_or_insert_default();
             match token {
-                ">" => return push(&mut branches.tail, value),
+                ">" => return branches.tail.push(value),
                 "*" => node = &mut branches.any,
                 literal => node = branches.literal.get_or_insert(literal),
             }
         }
-        push(&mut node.here, value);
+        node.here.push(value);
     }
 
     /// Takes one value equal to `value` away from `pattern`; false if there is none.
     pub fn remove(&mut self, pattern: &Pattern, value: &T) -> bool
     where
-        T: PartialEq,
+        T: Hash + PartialEq,
     {
         let root = if pattern.is_reserved() { &mut self.reserved } else { &mut self.open };
         let removed = root.remove(Some(pattern.as_str()), value);
@@ -98,7 +105,7 @@ impl<T> fmt::Debug for PatternIndex<T> {
 /// What the tokens up to here lead to. Most nodes are leaves, so a leaf is four words.
 struct Node<T> {
     /// Values of the pattern that ends here.
-    here: Vec<T>,
+    here: Values<T>,
     branches: Option<Box<Branches<T>>>,
 }
 
@@ -107,7 +114,7 @@ struct Branches<T> {
     /// Below a `*`; an empty node where no pattern has one.
     any: Node<T>,
     /// Values of the pattern that ends in `>` here.
-    tail: Vec<T>,
+    tail: Values<T>,
 }
 
 impl<T> Node<T> {
@@ -117,12 +124,12 @@ impl<T> Node<T> {
 
     fn remove(&mut self, rest: Option<&str>, value: &T) -> bool
     where
-        T: PartialEq,
+        T: Hash + PartialEq,
     {
-        let Some((token, more)) = split(rest) else { return take(&mut self.here, value) };
+        let Some((token, more)) = split(rest) else { return self.here.take(value) };
         let Some(branches) = &mut self.branches else { return false };
         let removed = match token {
-            ">" => take(&mut branches.tail, value),
+            ">" => branches.tail.take(value),
             "*" => branches.any.remove(more, value),
             literal => branches.literal.remove(literal, more, value),
         };
@@ -134,9 +141,9 @@ impl<T> Node<T> {
 
     /// A topic is a pattern without wildcards, and to match it is to cover it.
     fn covering<'a>(&'a self, rest: Option<&str>, visit: &mut impl FnMut(&'a T)) {
-        let Some((token, more)) = split(rest) else { return self.here.iter().for_each(visit) };
+        let Some((token, more)) = split(rest) else { return self.here.for_each(visit) };
         let Some(branches) = &self.branches else { return };
-        branches.tail.iter().for_each(&mut *visit);
+        branches.tail.for_each(&mut *visit);
         match token {
             ">" => return,
             "*" => {}
@@ -150,9 +157,9 @@ impl<T> Node<T> {
     }
 
     fn overlapping<'a>(&'a self, rest: Option<&str>, visit: &mut impl FnMut(&'a T)) {
-        let Some((token, more)) = split(rest) else { return self.here.iter().for_each(visit) };
+        let Some((token, more)) = split(rest) else { return self.here.for_each(visit) };
         let Some(branches) = &self.branches else { return };
-        branches.tail.iter().for_each(&mut *visit);
+        branches.tail.for_each(&mut *visit);
         match token {
             ">" => {
                 branches.literal.for_each(|child| child.all(visit));
@@ -170,9 +177,9 @@ impl<T> Node<T> {
     }
 
     fn all<'a>(&'a self, visit: &mut impl FnMut(&'a T)) {
-        self.here.iter().for_each(&mut *visit);
+        self.here.for_each(&mut *visit);
         if let Some(branches) = &self.branches {
-            branches.tail.iter().for_each(&mut *visit);
+            branches.tail.for_each(&mut *visit);
             branches.literal.for_each(|child| child.all(visit));
             branches.any.all(visit);
         }
@@ -181,7 +188,7 @@ impl<T> Node<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Self { here: Vec::new(), branches: None }
+        Self { here: Values::EMPTY, branches: None }
     }
 }
 
@@ -193,7 +200,7 @@ impl<T> Branches<T> {
 
 impl<T> Default for Branches<T> {
     fn default() -> Self {
-        Self { literal: Children::default(), any: Node::default(), tail: Vec::new() }
+        Self { literal: Children::default(), any: Node::default(), tail: Values::EMPTY }
     }
 }
 
@@ -201,23 +208,6 @@ impl<T> Default for Branches<T> {
 fn split(rest: Option<&str>) -> Option<(&str, Option<&str>)> {
     let rest = rest?;
     Some(rest.split_once('.').map_or((rest, None), |(token, more)| (token, Some(more))))
-}
-
-/// Most patterns have one value: a vector's usual first allocation of four would be mostly air.
-fn push<T>(values: &mut Vec<T>, value: T) {
-    if values.is_empty() {
-        values.reserve_exact(1);
-    }
-    values.push(value);
-}
-
-fn take<T: PartialEq>(values: &mut Vec<T>, value: &T) -> bool {
-    let Some(place) = values.iter().position(|stored| stored == value) else { return false };
-    values.swap_remove(place);
-    if values.len() <= values.capacity() / 4 {
-        values.shrink_to(values.len().saturating_mul(2));
-    }
-    true
 }
 
 #[cfg(test)]

@@ -61,6 +61,11 @@ impl Authority {
         &self.name
     }
 
+    /// Last second, in Unix seconds.
+    pub(crate) fn not_after(&self) -> u64 {
+        self.not_after
+    }
+
     /// The content of the subject, as a revocation list of this CA has it for its issuer.
     pub(crate) fn subject(&self) -> &[u8] {
         &self.anchor.subject

@@ -11,6 +11,7 @@
 mod list;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
@@ -43,12 +44,27 @@ pub enum RevocationStatus {
     },
 }
 
-/// A list that is older than one which was valid before.
+/// How old a list is: of two by one CA, the one with the higher number is newer, and of equal numbers the later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CrlAge {
+    pub number: CrlNumber,
+    /// Unix seconds.
+    pub this_update: u64,
+}
+
+impl fmt::Display for CrlAge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "number {} of {}", self.number, self.this_update)
+    }
+}
+
+/// A list that was valid before and has no equal now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CrlRegression {
     pub issuer: IssuerId,
-    pub before: CrlNumber,
-    pub now: CrlNumber,
+    pub before: CrlAge,
+    /// The newest list that speaks for as many certificates; `None` if there is none of any age.
+    pub now: Option<CrlAge>,
 }
 
 impl RevocationLists {
@@ -125,18 +141,15 @@ impl RevocationLists {
         self.by_issuer.values().flatten().map(|list| list.len()).sum()
     }
 
-    /// Where this set goes back behind `before`: a list of the same issuer and scope with a lower number.
-    pub fn regressions(&self, before: &Self) -> Vec<CrlRegression> {
-        let mut found = Vec::new();
-        for (issuer, lists) in &self.by_issuer {
-            for list in lists {
-                let older = before.of(*issuer).iter().find(|old| old.scope == list.scope);
-                if let Some(old) = older.filter(|old| old.number > list.number) {
-                    found.push(CrlRegression { issuer: *issuer, before: old.number, now: list.number });
-                }
-            }
-        }
-        found
+    /// Where this set goes back behind `before` for one issuer: each list of then needs one that speaks for the same
+    /// certificates, or more, and is not older.
+    pub fn regressions(&self, before: &Self, issuer: IssuerId) -> Vec<CrlRegression> {
+        let regression = |old: &Arc<RevocationList>| {
+            let successors = self.of(issuer).iter().filter(|list| list.scope.includes(&old.scope));
+            let now = successors.map(|list| list.age()).max();
+            (now < Some(old.age())).then(|| CrlRegression { issuer, before: old.age(), now })
+        };
+        before.of(issuer).iter().filter_map(regression).collect()
     }
 
     fn of(&self, issuer: IssuerId) -> &[Arc<RevocationList>] {
@@ -152,16 +165,15 @@ impl RevocationLists {
         let lists = self.by_issuer.entry(issuer).or_default();
         match lists.iter_mut().find(|held| held.scope == list.scope) {
             None => lists.push(Arc::new(list)),
-            Some(held) if list.age_key() > held.age_key() => *held = Arc::new(list),
+            Some(held) if list.age() > held.age() => *held = Arc::new(list),
             Some(_) => {}
         }
     }
 }
 
 impl RevocationList {
-    /// What makes one list newer than another: the number, then the date.
-    fn age_key(&self) -> (CrlNumber, u64) {
-        (self.number, self.this_update)
+    fn age(&self) -> CrlAge {
+        CrlAge { number: self.number, this_update: self.this_update }
     }
 
     fn is_fresh(&self, now: UnixTime) -> bool {
@@ -170,6 +182,17 @@ impl RevocationList {
 }
 
 impl Scope {
+    /// Whether a list of this scope speaks for every certificate that one of the other speaks for.
+    fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Complete, _) => true,
+            (Self::DistributionPoints(_), Self::Complete) => false,
+            (Self::DistributionPoints(ours), Self::DistributionPoints(theirs)) => {
+                theirs.iter().all(|uri| ours.contains(uri))
+            }
+        }
+    }
+
     fn covers(&self, link: &PathLink) -> bool {
         match (self, link.distribution_points()) {
             (Self::Complete, _) | (_, None) => true,

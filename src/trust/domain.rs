@@ -1,6 +1,7 @@
 //! One `[[trust]]` block: anchors, revocation and mapping, loaded together and consistent.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
@@ -13,7 +14,7 @@ use super::signed::ALGORITHMS;
 use crate::identity::TrustName;
 use crate::identity::certificate::{AnchorSetId, ClientUsage, IssuerId};
 use crate::identity::mapping::Mapping;
-use crate::identity::peer::{self, PathLink, VerifiedPeer};
+use crate::identity::peer::{self, PathLink, VerifiedChain};
 
 /// What one `[[trust]]` block configures, read from its files.
 #[derive(Debug, Clone)]
@@ -80,6 +81,21 @@ impl TrustDomain {
         self.authorities.find(issuer).map(|authority| authority.name())
     }
 
+    /// Every configured CA, each once.
+    pub(super) fn issuers(&self) -> BTreeSet<IssuerId> {
+        self.authorities.all().iter().map(|authority| authority.id()).collect()
+    }
+
+    /// When the first certificate of a configured CA ends, in Unix seconds.
+    pub fn authority_end(&self) -> Option<u64> {
+        self.authority_ends().map(|(_, end)| end).min()
+    }
+
+    /// Every configured CA certificate, its subject and its end in Unix seconds. Show the subject escaped.
+    pub fn authority_ends(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.authorities.all().iter().map(|authority| (authority.name(), authority.not_after()))
+    }
+
     /// Name and anchors, for [`AnchorSetId`].
     pub(super) fn anchor_summary(&self) -> Vec<u8> {
         let fingerprints = self.authorities.anchor_fingerprints();
@@ -105,7 +121,7 @@ impl TrustDomain {
         presented: &[CertificateDer<'_>],
         anchors: AnchorSetId,
         now: UnixTime,
-    ) -> Result<VerifiedPeer, VerifyError> {
+    ) -> Result<VerifiedChain, VerifyError> {
         let leaf = EndEntityCert::try_from(leaf)?;
         let configured = self.authorities.intermediates().iter().filter(|each| !presented.contains(each));
         let pool: Vec<CertificateDer<'_>> =
@@ -132,9 +148,9 @@ impl TrustDomain {
             )
             .map_err(|error| refusal.take().unwrap_or_else(|| error.into()))?;
         let anchor_end = self.anchor_end(&path)?;
-        let peer = VerifiedPeer::new(&path, self.name.clone(), anchors, anchor_end)?;
-        match peer.facts().client_usage() {
-            ClientUsage::Stated => Ok(peer),
+        let chain = VerifiedChain::new(&path, self.name.clone(), anchors, anchor_end)?;
+        match chain.facts().client_usage() {
+            ClientUsage::Stated => Ok(chain),
             ClientUsage::Unstated | ClientUsage::Foreign => Err(VerifyError::WrongUsage),
         }
     }

@@ -42,6 +42,21 @@ pub enum TrustError {
     StaleRevocationList { name: String, since: u64 },
 }
 
+impl TrustError {
+    /// Whether the same files may be good at another time.
+    pub fn depends_on_time(&self) -> bool {
+        match self {
+            Self::NotYetValid { .. } | Self::Expired { .. } | Self::StaleRevocationList { .. } => true,
+            Self::RevocationList { source, .. } => matches!(source, CrlError::NotYetValid { .. }),
+            Self::NoAnchor
+            | Self::Authority { .. }
+            | Self::Duplicate { .. }
+            | Self::NotAnchored { .. }
+            | Self::NoRevocationList { .. } => false,
+        }
+    }
+}
+
 /// Why trust domains do not go together. The operator's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustSetError {
@@ -111,8 +126,9 @@ impl VerifyError {
     fn rank(&self) -> u8 {
         match self {
             Self::Revoked { .. } => 0,
-            Self::RevocationStale { .. } => 1,
-            Self::RevocationUnknown { .. } => 2,
+            // Before a stale list, which a live session outlives.
+            Self::RevocationUnknown { .. } => 1,
+            Self::RevocationStale { .. } => 2,
             Self::AmbiguousTrust { .. } | Self::TrustRemoved => 3,
             Self::WrongUsage | Self::CaAsPeer => 4,
             Self::Expired { .. } | Self::NotYetValid { .. } => 5,

@@ -17,7 +17,18 @@ fn verify(
     presented: &[&TestCa],
 ) -> Result<VerifiedPeer, VerifyError> {
     let presented: Vec<_> = presented.iter().map(|ca| ca.der.clone()).collect();
-    domains.verify(&leaf.der, &presented, now())
+    domains.verify(&leaf.der, &presented, now()).map(VerifiedPeer::proven)
+}
+
+#[test]
+fn a_peer_moves_to_another_path_of_its_own_certificate_only() {
+    let pki = TwoTiers::new();
+    let domains = pki.domains(&[], &[]);
+    let (own, other) = (pki.middle.leaf("orders", 7), pki.middle.leaf("orders", 7));
+    let peer = verify(&domains, &own, &[]).expect("verified");
+    let chain = |leaf: &TestLeaf| domains.verify(&leaf.der, &[], now()).expect("verified");
+    assert!(peer.by_another_path(chain(&own)).is_some());
+    assert!(peer.by_another_path(chain(&other)).is_none(), "that key was never proven");
 }
 
 fn only_refusal(result: Result<TrustDomains, Vec<TrustError>>) -> TrustError {
@@ -113,9 +124,36 @@ fn a_list_that_goes_stale_refuses_whom_it_spoke_for() {
     let leaf = pki.middle.leaf("orders", 7);
     let refusal = domains.verify(&leaf.der, &[], at(NOW + HOUR)).expect_err("refused");
     assert!(matches!(refusal, VerifyError::RevocationStale { since, .. } if since == NOW + HOUR));
-    let peer = domains.verify(&leaf.der, &[], now()).expect("verified");
-    let refusal = domains.recheck(&peer, at(NOW + HOUR)).expect_err("refused");
-    assert!(matches!(refusal, VerifyError::RevocationStale { .. }));
+}
+
+#[test]
+fn a_list_that_goes_stale_closes_nobody_while_others_get_newer() {
+    let pki = TwoTiers::new();
+    let before = pki.domains(&[50], &[9]);
+    let spared = pki.domains(&[], &[9]);
+    let live = verify(&spared, &pki.middle.leaf("orders", 7), &[]).expect("verified");
+    let later = at(NOW + HOUR);
+    let newer =
+        |revoked: &[u64]| pki.middle.crl_with(2, revoked, |params| params.next_update = date(NOW + 3 * HOUR));
+    let after = |revoked: &[u64]| {
+        spared.with_newer_lists(&[(name("corp"), vec![newer(revoked)])], later).expect("newer")
+    };
+    assert!(matches!(spared.recheck(&live, later), Ok(Recheck::Same)));
+    assert!(matches!(after(&[]).recheck(&live, later), Ok(Recheck::Same)), "the root's list is stale");
+    assert!(matches!(after(&[7]).recheck(&live, later), Err(VerifyError::Revoked { .. })));
+    assert!(matches!(before.recheck(&live, later), Err(VerifyError::Revoked { .. })), "a stale list revokes");
+    let fresh = pki.middle.leaf("orders", 8);
+    let refusal = after(&[]).verify(&fresh.der, &[], later).expect_err("refused");
+    assert!(matches!(refusal, VerifyError::RevocationStale { since, .. } if since == NOW + HOUR));
+}
+
+#[test]
+fn a_list_that_is_missing_is_not_hidden_by_one_that_is_stale() {
+    let pki = TwoTiers::new();
+    let unlisted = domains(settings(&[&pki.root], &[], &[pki.root.crl(1, &[])])).expect("a domain");
+    let live = verify(&pki.domains(&[], &[]), &pki.middle.leaf("orders", 7), &[]).expect("verified");
+    let refusal = unlisted.recheck(&live, at(NOW + HOUR)).expect_err("refused");
+    assert!(matches!(refusal, VerifyError::RevocationUnknown { .. }), "{refusal:?}");
 }
 
 #[test]
@@ -431,4 +469,20 @@ fn newer_lists_apply_on_their_own() {
     assert_eq!(regressions.len(), 1);
     assert_eq!(live.domains()[0].authority_name(regressions[0].1.issuer), Some("CN=middle"));
     assert!(newer.list_regressions(&live).is_empty());
+}
+
+#[test]
+fn another_name_for_a_block_forgets_no_list() {
+    let root = TestCa::root("root");
+    let block = |trust: &str, number| {
+        let block = named(settings(&[&root], &[], &[root.crl(number, &[])]), trust, "orders");
+        TrustDomains::new(vec![block]).expect("no conflict")
+    };
+    let before = block("a", 5);
+    let found = block("b", 4).list_regressions(&before);
+    assert!(matches!(found.as_slice(), [(trust, _)] if *trust == name("b")), "{found:?}");
+    assert!(block("b", 5).list_regressions(&before).is_empty());
+    let unrelated = TestCa::root("other");
+    let unrelated = domains(settings(&[&unrelated], &[], &[unrelated.crl(1, &[])])).expect("a domain");
+    assert!(unrelated.list_regressions(&before).is_empty(), "a CA that left takes its list along");
 }

@@ -16,15 +16,15 @@ use rustls::{
 
 use super::signed::ALGORITHMS;
 use super::{TrustDomains, VerifyError};
-use crate::identity::peer::VerifiedPeer;
+use crate::identity::peer::{VerifiedChain, VerifiedPeer};
 
 tokio::task_local! {
-    static VERDICT: RefCell<Option<Result<VerifiedPeer, VerifyError>>>;
+    static VERDICT: RefCell<Option<Result<VerifiedChain, VerifyError>>>;
 }
 
 /// Why a handshake gave no verified peer.
 #[derive(Debug)]
-pub enum CaptureError<E> {
+pub(crate) enum CaptureError<E> {
     /// The peer's chain was refused; the handshake failed by that.
     Refused { verdict: VerifyError, error: E },
     /// The handshake failed for another reason, such as a peer without a certificate.
@@ -35,12 +35,12 @@ pub enum CaptureError<E> {
 
 /// Runs a TLS accept and gives what it made together with the peer that it verified. The peer is given out only when
 /// the whole handshake succeeded, and with it the proof that the peer holds the key.
-pub async fn capture<T, E>(
+pub(crate) async fn capture<T, E>(
     accept: impl Future<Output = Result<T, E>>,
 ) -> Result<(T, VerifiedPeer), CaptureError<E>> {
     let run = async { (accept.await, VERDICT.with(RefCell::take)) };
     match VERDICT.scope(RefCell::new(None), run).await {
-        (Ok(accepted), Some(Ok(peer))) => Ok((accepted, peer)),
+        (Ok(accepted), Some(Ok(chain))) => Ok((accepted, VerifiedPeer::proven(chain))),
         (Ok(_), Some(Err(_)) | None) => Err(CaptureError::Unverified),
         (Err(error), Some(Err(verdict))) => Err(CaptureError::Refused { verdict, error }),
         (Err(error), Some(Ok(_)) | None) => Err(CaptureError::Failed(error)),
@@ -49,12 +49,12 @@ pub async fn capture<T, E>(
 
 /// Demands a client certificate that one of the trust domains accepts. Works within [`capture`] only.
 #[derive(Debug)]
-pub struct ClientVerifier {
+pub(crate) struct ClientVerifier {
     domains: Arc<TrustDomains>,
 }
 
 impl ClientVerifier {
-    pub fn new(domains: Arc<TrustDomains>) -> Self {
+    pub(crate) fn new(domains: Arc<TrustDomains>) -> Self {
         Self { domains }
     }
 }

@@ -11,8 +11,9 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use super::{MAX_CONTROL_BYTES, mask};
 
-/// Messages shorter than this are copied out of the read buffer, longer ones split off it without a copy. A short one
-/// would keep the whole buffer alive for as long as it waits in a slow subscriber's queue.
+/// Messages shorter than this are copied out of the read buffer. Longer ones take its memory over, without a copy, if they
+/// fill at least half of it. Any other would keep the whole buffer alive for as long as it waits in a slow subscriber's
+/// queue.
 pub const COPY_BELOW: usize = 16 * 1024;
 
 /// What a client may send.
@@ -231,8 +232,13 @@ impl Head {
 }
 
 fn take(buf: &mut BytesMut, length: usize) -> Bytes {
-    if length >= COPY_BELOW {
-        return buf.split_to(length).freeze();
+    if length >= COPY_BELOW && length >= buf.capacity() / 2 {
+        // What follows moves to memory of its own: in what is left of this one, even a message that fills half of it
+        // would keep all of it.
+        let rest = BytesMut::from(buf.get(length..).unwrap_or_default());
+        let mut message = std::mem::replace(buf, rest);
+        message.truncate(length);
+        return message.freeze();
     }
     let copy = Bytes::copy_from_slice(buf.get(..length).unwrap_or_default());
     buf.advance(length);

@@ -136,6 +136,36 @@ fn a_large_message_is_split_off_and_a_small_one_copied() {
 }
 
 #[test]
+fn a_message_takes_over_only_a_buffer_that_it_mostly_fills() {
+    for (room, shares) in [(0, true), (COPY_BELOW / 2, true), (2 * COPY_BELOW, false)] {
+        let bytes = client(BINARY, true, &vec![7; COPY_BELOW]);
+        let mut buf = BytesMut::with_capacity(bytes.len() + room);
+        buf.extend_from_slice(&bytes);
+        let memory = buf.as_ptr_range();
+        let Ok(Some(Incoming::Binary(message))) = Decoder::new(LIMITS).decode(&mut buf) else {
+            panic!("no message")
+        };
+        assert_eq!(memory.contains(&message.as_ptr()), shares, "{room} bytes of room");
+    }
+}
+
+#[test]
+fn what_follows_a_large_message_does_not_share_its_memory() {
+    let bytes = client(BINARY, true, &vec![7; 3 * COPY_BELOW]);
+    let behind = client(BINARY, true, &vec![8; COPY_BELOW]);
+    let mut buf = BytesMut::from(&[bytes, behind].concat()[..]);
+    let mut decoder = Decoder::new(LIMITS);
+    let messages: Vec<Bytes> = (0..2)
+        .map(|_| match decoder.decode(&mut buf) {
+            Ok(Some(Incoming::Binary(message))) => message,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(messages.iter().all(Bytes::is_unique));
+    assert!(messages[1].iter().all(|byte| *byte == 8));
+}
+
+#[test]
 fn the_fragment_bound_allows_what_it_says() {
     let bytes =
         [client(TEXT, false, b"a"), client(MORE, false, b"b").repeat(6), client(MORE, true, b"c")].concat();

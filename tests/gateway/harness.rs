@@ -1,5 +1,6 @@
 //! A gateway to test against: a PKI of its own, a configuration in a temporary folder, and clients that see raw frames.
 
+mod binary;
 mod logs;
 mod peer;
 mod pki;
@@ -23,6 +24,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
+pub use binary::Binary;
 pub use logs::Logs;
 pub use peer::{Closed, Peer};
 pub use pki::{Ca, Issued, Pki, Profile};
@@ -218,7 +220,7 @@ pub fn replace(path: &Path, bytes: &[u8]) {
 pub async fn wait_until(condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.expect("the level is reached in time");

@@ -50,6 +50,7 @@ fn of_operation(fault: &OperationError) -> Exit {
         | OperationError::NoResponders
         | OperationError::Rejected(_)
         | OperationError::TooLarge { .. }
+        | OperationError::OverLimit { .. }
         | OperationError::Answer { .. } => Exit::Refused,
         OperationError::Topic(_) | OperationError::Encode { .. } | OperationError::NoReplyWanted => {
             Exit::Usage

@@ -104,6 +104,10 @@ fn rejected(shared: &Shared, signals: &Signals, id: u64, rejection: Rejection, c
         Settled::Lost(pattern) => {
             shared.emit(Event::SubscriptionLost { pattern, reason: rejection.to_string() });
         }
+        Settled::Postponed(pattern) => {
+            warn!(%pattern, code = %rejection.code, "a subscription is not renewed yet and is tried again");
+            signals.postponed.notify_one();
+        }
         Settled::Reauth => {
             if let Some(challenge) = challenge {
                 signals.demand.send_replace(Some(Demand::after_rejection(challenge)));

@@ -166,3 +166,19 @@ async fn publishers_wait_when_the_gateway_does_not_read() {
     assert!(matches!(outcome, OperationError::Timeout { .. } | OperationError::NotConnected), "{outcome:?}");
     assert_eq!(peer.receive().await["op"], "pub");
 }
+
+/// What is larger than the codec's buffer may be never reaches it, where it would end the session.
+#[tokio::test(start_paused = true)]
+async fn an_operation_larger_than_the_client_sends_is_refused_and_the_largest_goes() {
+    let mut gateway = Gateway::new();
+    let options = gateway.options().max_queued_bytes(10_000).max_message_bytes(20_000);
+    let (client, mut peer) = gateway.connect_with(options).await;
+    let limit = 20_000;
+    let outcome = client.publish("a", json!("x".repeat(limit))).await;
+    assert!(matches!(outcome, Err(OperationError::OverLimit { limit: 20_000, .. })), "{outcome:?}");
+    for _ in 0..10 {
+        let payload = json!("x".repeat(limit - 200));
+        let (outcome, _) = tokio::join!(client.publish_confirmed("a", payload), peer.confirm("pub"));
+        outcome.unwrap();
+    }
+}

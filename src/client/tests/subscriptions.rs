@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::gateway::{Gateway, Peer};
 use crate::client::{Client, Event, OperationError, SubscribeOptions, Subscription};
@@ -126,16 +129,102 @@ async fn what_the_gateway_takes_away_ends_after_its_buffer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_that_is_refused_ends_the_subscription() {
+async fn a_renewal_that_is_refused_for_good_ends_the_subscription() {
+    for code in ["forbidden", "bad_message", "limit_exceeded"] {
+        let mut gateway = Gateway::new();
+        let (client, mut peer) = gateway.connect().await;
+        let (mut subscription, _) = subscribe(&client, &mut peer, "a.b").await;
+        drop(peer);
+        let mut peer = gateway.accept().await;
+        assert_eq!(peer.reject(code).await["op"], "sub");
+        assert!(subscription.next().await.is_none(), "{code}");
+        // Its end is known on both sides: dropping it says nothing.
+        drop(subscription);
+        client.publish("next", ()).await.unwrap();
+        assert_eq!(peer.receive().await["op"], "pub", "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_refused_for_now_is_tried_again_with_the_backoff() {
+    for code in ["rate_limited", "unavailable"] {
+        let mut gateway = Gateway::new();
+        let (client, mut peer) = gateway.connect().await;
+        let (mut subscription, sub) = subscribe(&client, &mut peer, "a.b").await;
+        drop(peer);
+        let mut peer = gateway.accept().await;
+        assert_eq!(peer.reject(code).await["op"], "sub");
+        for (least, most) in [(500, 1_010), (1_000, 2_010), (2_000, 4_010)] {
+            let start = Instant::now();
+            let again = peer.reject(code).await;
+            let waited = start.elapsed().as_millis();
+            assert!((least..=most).contains(&waited), "{code}: {waited} ms");
+            assert_eq!(
+                (&again["op"], &again["sid"], &again["topic"]),
+                (&json!("sub"), &sub["sid"], &json!("a.b"))
+            );
+        }
+        peer.confirm("sub").await;
+        deliver(&mut peer, &sub, 1).await;
+        assert!(subscription.next().await.is_some());
+        let (outcome, unsub) = tokio::join!(subscription.unsubscribe(), peer.confirm("unsub"));
+        outcome.unwrap();
+        assert_eq!(unsub["sid"], sub["sid"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_postponed_renewal_waits_as_long_as_the_gateway_asks() {
     let mut gateway = Gateway::new();
     let (client, mut peer) = gateway.connect().await;
-    let (mut subscription, _) = subscribe(&client, &mut peer, "a.b").await;
+    let (_subscription, _) = subscribe(&client, &mut peer, "a.b").await;
     drop(peer);
     let mut peer = gateway.accept().await;
-    assert_eq!(peer.reject("forbidden").await["op"], "sub");
-    assert!(subscription.next().await.is_none());
-    // Its end is known on both sides: dropping it says nothing.
-    drop(subscription);
+    let sub = peer.receive().await;
+    let start = Instant::now();
+    let hint = json!({"op": "err", "id": sub["id"], "code": "rate_limited", "reason": "slow", "retry_after_ms": 9_000});
+    peer.send(hint).await;
+    peer.confirm("sub").await;
+    assert!((9_000..11_500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_takes_some_renewals_each_time_is_not_waited_for_ever_longer() {
+    let mut gateway = Gateway::new();
+    let (client, mut peer) = gateway.connect().await;
+    let mut subscriptions = Vec::new();
+    for _ in 0..10 {
+        subscriptions.push(subscribe(&client, &mut peer, "a.b").await);
+    }
+    drop(peer);
+    let mut peer = gateway.accept().await;
+    let start = Instant::now();
+    for waiting in (1..=10).rev() {
+        peer.confirm("sub").await;
+        for _ in 1..waiting {
+            peer.reject("rate_limited").await;
+        }
+    }
+    // Nine waits of the first two steps; doubled each time they would take minutes.
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_is_dropped_while_it_waits_is_not_renewed() {
+    let mut gateway = Gateway::new();
+    let (client, mut peer) = gateway.connect().await;
+    let (dropped, _) = subscribe(&client, &mut peer, "a.b").await;
+    let (ended, _) = subscribe(&client, &mut peer, "c.d").await;
+    drop(peer);
+    let mut peer = gateway.accept().await;
+    peer.reject("unavailable").await;
+    peer.reject("unavailable").await;
+    let (outcome, _) = tokio::join!(client.publish_confirmed("x", ()), peer.confirm("pub"));
+    outcome.unwrap();
+    drop(dropped);
+    ended.unsubscribe().await.unwrap();
+    // Long after the next attempt would have been made.
+    tokio::time::sleep(Duration::from_secs(10)).await;
     client.publish("next", ()).await.unwrap();
     assert_eq!(peer.receive().await["op"], "pub");
 }

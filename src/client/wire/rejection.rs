@@ -18,6 +18,25 @@ pub struct Rejection {
     pub retry_after: Option<Duration>,
 }
 
+impl Rejection {
+    /// Whether the same operation would be refused again until somebody changes something.
+    pub(in crate::client) fn is_lasting(&self) -> bool {
+        match self.code {
+            ErrorCode::BadMessage
+            | ErrorCode::Forbidden
+            | ErrorCode::TooLarge
+            | ErrorCode::LimitExceeded
+            | ErrorCode::ReauthFailed
+            | ErrorCode::Unsupported => true,
+            ErrorCode::NoResponders
+            | ErrorCode::Timeout
+            | ErrorCode::RateLimited
+            | ErrorCode::Unavailable
+            | ErrorCode::Other(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.reason)?;

@@ -94,6 +94,7 @@ fn of_verdict(turned: &Turned) -> (StatusCode, &'static str, String) {
         Turned::Full(Refused::Service) => (StatusCode::TOO_MANY_REQUESTS, "service-limit"),
         Turned::Full(Refused::Opening) => (StatusCode::SERVICE_UNAVAILABLE, "overload"),
         Turned::Full(Refused::Sessions) => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+        Turned::Overruled(_) => (StatusCode::FORBIDDEN, "overruled"),
         Turned::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     };
     let detail = match turned {

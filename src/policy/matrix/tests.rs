@@ -70,10 +70,37 @@ fn the_order_asked_in_changes_nothing() {
 }
 
 #[test]
+fn a_role_has_a_row_of_its_own_whatever_its_name() {
+    let long = "r".repeat(MAX_NAME_BYTES);
+    let space = |grant| Grant { subscribe: templates(&["{service}.>"]), ..grant };
+    let policy = policy(vec![
+        Grant { roles: vec![role("x"), role(&long)], ..space(Grant::new(rule("roles"))) },
+        space(grant("named", &["any-x", "x"])),
+        Grant { publish: templates(&["x.a"]), ..grant("speaks", &["any-x"]) },
+    ]);
+    let matrix = matrix_of_everybody(&policy);
+    let rows: Vec<_> = matrix.rows.iter().map(|row| row.who.to_string()).collect();
+    assert_eq!(rows, ["any-x", "x", &format!("role {long}"), "role x"]);
+    let spaces: BTreeSet<_> = matrix.rows.iter().flat_map(|row| &row.subscribe).map(|r| &r.pattern).collect();
+    assert_eq!(spaces.len(), 4, "no two share one: {spaces:?}");
+    let pairs: Vec<_> = matrix.conversations.iter().map(|pair| pair.subscriber.to_string()).collect();
+    assert_eq!(pairs, ["x"], "the role's name is no service's");
+}
+
+#[test]
+fn the_longest_role_fits_into_the_longest_template() {
+    let longest = format!("{}.{{service}}", "t".repeat(crate::topic::MAX_TOPIC_BYTES - MAX_NAME_BYTES - 1));
+    let roles = ["a", "b"].map(|last| role(&("r".repeat(MAX_NAME_BYTES - 1) + last)));
+    let grant = Grant { publish: templates(&[&longest]), roles: roles.into(), ..Grant::new(rule("roles")) };
+    let matrix = matrix_of_everybody(&policy(vec![grant]));
+    assert_ne!(matrix.rows[0].publish, matrix.rows[1].publish);
+}
+
+#[test]
 fn nobody_talks_under_an_empty_policy() {
     let matrix = matrix(&policy(Vec::new()), &services());
     assert!(matrix.conversations.is_empty());
-    assert!(matrix.services.iter().all(|row| row.connect.is_err()));
+    assert!(matrix.rows.iter().all(|row| row.connect.is_err()));
     assert!(matrix.to_string().ends_with("who can talk to whom\n  nobody to anybody\n"));
 }
 

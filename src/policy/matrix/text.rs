@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Conversation, Matrix, Overlap, ServiceRow};
+use super::{Conversation, Matrix, Overlap, Row};
 use crate::identity::{Role, RuleName};
 use crate::policy::{Responses, Rule};
 
@@ -17,9 +17,9 @@ struct Line {
 
 impl fmt::Display for Matrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<Vec<Line>> = self.services.iter().map(lines).collect();
+        let rows: Vec<Vec<Line>> = self.rows.iter().map(lines).collect();
         let width = widest(rows.iter().flatten().map(|line| line.what.as_str()));
-        for (row, lines) in self.services.iter().zip(&rows) {
+        for (row, lines) in self.rows.iter().zip(&rows) {
             write_heading(f, row)?;
             for line in lines {
                 write_line(f, line, width)?;
@@ -30,8 +30,8 @@ impl fmt::Display for Matrix {
     }
 }
 
-fn write_heading(f: &mut fmt::Formatter<'_>, row: &ServiceRow) -> fmt::Result {
-    write!(f, "{}", row.service)?;
+fn write_heading(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
+    write!(f, "{}", row.who)?;
     if !row.roles.is_empty() {
         let roles: Vec<&str> = row.roles.iter().map(Role::as_str).collect();
         write!(f, " (roles: {})", roles.join(", "))?;
@@ -47,7 +47,7 @@ fn write_line(f: &mut fmt::Formatter<'_>, line: &Line, width: usize) -> fmt::Res
     }
 }
 
-fn lines(row: &ServiceRow) -> Vec<Line> {
+fn lines(row: &Row) -> Vec<Line> {
     let mut lines = vec![match &row.connect {
         Ok(rule) => line("connect", "yes", Some(rule)),
         Err(denial) => line("connect", "no", denial.rule.as_ref()),
@@ -82,10 +82,10 @@ fn write_conversations(f: &mut fmt::Formatter<'_>, conversations: &[Conversation
     if conversations.is_empty() {
         return writeln!(f, "  nobody to anybody");
     }
-    let publishers = widest(conversations.iter().map(|pair| pair.publisher.as_str()));
-    let subscribers = widest(conversations.iter().map(|pair| pair.subscriber.as_str()));
+    let publishers = widest(conversations.iter().map(|pair| pair.publisher.to_string()));
+    let subscribers = widest(conversations.iter().map(|pair| pair.subscriber.to_string()));
     for Conversation { publisher, subscriber, overlaps } in conversations {
-        let (publisher, subscriber) = (publisher.as_str(), subscriber.as_str());
+        let (publisher, subscriber) = (publisher.to_string(), subscriber.to_string());
         for overlap in overlaps {
             writeln!(f, "  {publisher:publishers$} -> {subscriber:subscribers$}  {overlap}")?;
         }
@@ -103,6 +103,6 @@ impl fmt::Display for Overlap {
     }
 }
 
-fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
-    texts.map(|text| text.chars().count()).max().unwrap_or(0)
+fn widest(texts: impl Iterator<Item = impl AsRef<str>>) -> usize {
+    texts.map(|text| text.as_ref().chars().count()).max().unwrap_or(0)
 }

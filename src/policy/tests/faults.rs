@@ -70,7 +70,7 @@ fn templates_hold_the_service_as_whole_tokens_only() {
         ("$JS.{service}.*", "$JS.billing.*"),
     ] {
         let template = PatternTemplate::parse(text).unwrap();
-        assert_eq!(template.fill(&service("billing")), pattern(filled));
+        assert_eq!(template.fill(service("billing").as_str()), pattern(filled));
         assert_eq!(template.as_str(), text);
     }
     for token in ["{services}", "a{service}", "{service}-x", "{", "}", "{role}", "{}"] {
@@ -94,7 +94,7 @@ fn templates_hold_the_service_as_whole_tokens_only() {
 fn a_template_is_measured_with_the_longest_service_name() {
     let longest = service(&"x".repeat(63));
     let fits = format!("{{service}}.{}", "a".repeat(191));
-    assert_eq!(PatternTemplate::parse(&fits).unwrap().fill(&longest).as_str().len(), 255);
+    assert_eq!(PatternTemplate::parse(&fits).unwrap().fill(longest.as_str()).as_str().len(), 255);
     let exceeds = format!("{{service}}.{}", "a".repeat(192));
     assert_eq!(PatternTemplate::parse(&exceeds), Err(TemplateError::TooLong { bytes: 256 }));
 }

@@ -25,7 +25,8 @@ pub struct DecodeLimits {
     pub max_payload: usize,
 }
 
-/// Decodes the text of one WebSocket message. A payload given as `data` shares the frame's memory.
+/// Decodes the text of one WebSocket message. A payload given as `data` shares the frame's memory if it is at least half
+/// of it; a smaller one is copied, so that it does not keep the rest of the frame alive in every queue it waits in.
 pub fn decode<'a>(frame: &'a Utf8Bytes, limits: &DecodeLimits) -> Result<Command<'a>, DecodeError> {
     let (fields, fault) = Fields::read(frame.as_str());
     let frame = Frame { fields, bytes: frame.as_ref(), limits };
@@ -116,7 +117,10 @@ impl<'a> Frame<'a, '_> {
             LexicalFault::TooDeep => DecodeFault::TooDeep,
             LexicalFault::LoneSurrogate => DecodeFault::LoneSurrogate,
         })?;
-        Ok(Payload::checked_json(self.bytes.slice_ref(data.as_bytes())))
+        let data = data.as_bytes();
+        let is_most = data.len() >= self.bytes.len() / 2;
+        let payload = if is_most { self.bytes.slice_ref(data) } else { Bytes::copy_from_slice(data) };
+        Ok(Payload::checked_json(payload))
     }
 
     fn headers(&self) -> Result<Headers, DecodeFault> {

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::protocol::{
-    Challenge, ErrorEvent, Event, Headers, Message, OkResult, OpId, PayloadForm, ReauthCause,
-    Reauthenticated, RevokedBecause, Sid, Standing, WhoAmI, WirePayload,
+    Challenge, ErrorEvent, Event, Headers, Message, OkResult, OpId, ReauthCause, Reauthenticated,
+    RevokedBecause, Sid, Standing, WhoAmI, WirePayload,
 };
 
 /// Appends the whole text of an event.
@@ -67,7 +67,7 @@ pub struct MessageTail {
 
 impl MessageTail {
     pub(in crate::protocol) fn encode(message: &Message) -> Self {
-        let mut out = Vec::with_capacity(capacity(message));
+        let mut out = Vec::with_capacity(message.encoded_size());
         out.extend_from_slice(br#","topic":"#);
         write_json(message.topic().as_str(), &mut out);
         if let Some(reply) = message.reply() {
@@ -94,16 +94,6 @@ impl MessageTail {
     pub fn of_response(&self) -> &Bytes {
         &self.of_response
     }
-}
-
-/// Room for the tail, so that it is written without growing in all but odd cases.
-fn capacity(message: &Message) -> usize {
-    let payload = message.payload();
-    let base64 = match payload.form() {
-        PayloadForm::Json => 0,
-        _ => payload.len() / 3 + 4,
-    };
-    message.size() + base64
 }
 
 /// A sid has no character that JSON would escape, and as a number it stands as it reads.

@@ -68,7 +68,14 @@ fn wire(pieces: impl IntoIterator<Item = Vec<u8>>) -> (Reader<Pieces>, Writer<Pi
 }
 
 fn messages(reader: &mut Reader<Pieces>) -> usize {
-    std::iter::from_fn(|| reader.next().expect("good frames")).count()
+    let next = || match reader.next() {
+        Ok(incoming) => incoming,
+        Err(reason) => {
+            assert_eq!(reason, CloseReason::PeerGone, "good frames, and then the end");
+            None
+        }
+    };
+    std::iter::from_fn(next).count()
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The literal tokens that follow a node: a short list where they are few, a hash map where they are many.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use super::Node;
 
@@ -57,7 +58,7 @@ impl<T> Children<T> {
     /// Takes `value` out from under `token` and `rest`, and the child with it if that leaves the child empty.
     pub(super) fn remove(&mut self, token: &str, rest: Option<&str>, value: &T) -> bool
     where
-        T: PartialEq,
+        T: Hash + PartialEq,
     {
         match self {
             Self::Few(few) => {

@@ -1,5 +1,8 @@
 //! The index against a list that is searched from end to end.
 
+use std::cell::Cell;
+use std::hash::Hasher;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -27,7 +30,7 @@ fn matching(index: &PatternIndex<u8>, topic: &Topic) -> Vec<u8> {
     sorted(|values| index.for_each_match(topic, |value| values.push(*value)))
 }
 
-fn sorted(collect: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+fn sorted<V: Ord>(collect: impl FnOnce(&mut Vec<V>)) -> Vec<V> {
     let mut values = Vec::new();
     collect(&mut values);
     values.sort_unstable();
@@ -126,6 +129,44 @@ fn a_pattern_holds_equal_values_as_often_as_they_were_inserted() {
     assert_eq!(matching(&index, &Topic::parse("a.b").unwrap()), [1]);
     assert!(!index.remove(&pattern, &2));
     assert!(!index.remove(&Pattern::parse("a.*").unwrap(), &1), "another pattern for the same topics");
+}
+
+/// Tells apart by number, and counts how often it was compared.
+struct Counted<'a>(usize, &'a Cell<usize>);
+
+impl PartialEq for Counted<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.1.set(self.1.get() + 1);
+        self.0 == other.0
+    }
+}
+
+impl Hash for Counted<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+#[test]
+fn many_values_of_one_pattern_leave_at_little_cost() {
+    const MANY: usize = 20_000;
+    let (pattern, topic) = (Pattern::parse("orders.>").unwrap(), Topic::parse("orders.new").unwrap());
+    let comparisons = Cell::new(0);
+    let mut index = PatternIndex::new();
+    for number in 0..MANY {
+        index.insert(&pattern, Counted(number, &comparisons));
+    }
+    assert_eq!(comparisons.get(), 0);
+    for number in (0..MANY).rev() {
+        assert!(index.remove(&pattern, &Counted(number, &comparisons)));
+        assert!(number % 1_000 > 0 || !index.remove(&pattern, &Counted(number, &comparisons)), "only once");
+        if number.is_power_of_two() || number % 4_999 == 0 {
+            let left = sorted(|values| index.for_each_match(&topic, |value| values.push(value.0)));
+            assert!(left.into_iter().eq(0..number));
+        }
+    }
+    assert!(index.is_empty() && index.open.is_empty());
+    assert!(comparisons.get() < MANY * 64, "{} comparisons", comparisons.get());
 }
 
 #[test]

@@ -282,9 +282,40 @@ fn going_back_is_seen() {
     let (ca, other) = (TestCa::root("ca"), TestCa::root("other"));
     let before = load(&[&ca, &other], &[ca.crl(5, &[]), other.crl(5, &[])]).expect("valid");
     let after = load(&[&ca, &other], &[ca.crl(4, &[]), other.crl(5, &[])]).expect("valid");
+    let cas = authorities(&[&ca, &other]);
+    let issuer = cas[0].id();
+    let wanted = CrlRegression { issuer, before: age(5, NOW - HOUR), now: Some(age(4, NOW - HOUR)) };
+    assert_eq!(after.regressions(&before, issuer), [wanted]);
+    assert_eq!(after.regressions(&before, cas[1].id()), []);
+    assert_eq!(before.regressions(&after, issuer), []);
+}
+
+fn age(value: u64, this_update: u64) -> CrlAge {
+    CrlAge { number: number(value), this_update }
+}
+
+#[test]
+fn a_list_is_succeeded_by_one_that_speaks_for_as_many_certificates_and_is_not_older() {
+    let ca = TestCa::root("ca");
     let issuer = authorities(&[&ca])[0].id();
-    assert_eq!(after.regressions(&before), [CrlRegression { issuer, before: number(5), now: number(4) }]);
-    assert_eq!(before.regressions(&after), []);
+    let one = |value| shard(&ca, value, "http://ca/1", &[]);
+    let two = |value| shard(&ca, value, "http://ca/2", &[]);
+    let dated = |value, this_update| ca.crl_with(value, &[], |params| params.this_update = date(this_update));
+    let (then, earlier) = (NOW - HOUR, NOW - 2 * HOUR);
+    for (before, after, wanted) in [
+        (vec![ca.crl(5, &[])], vec![one(9), two(9)], vec![(age(5, then), None)]),
+        (vec![one(5), two(3)], vec![one(6)], vec![(age(3, then), None)]),
+        (vec![one(5), two(3)], vec![one(6), two(2)], vec![(age(3, then), Some(age(2, then)))]),
+        (vec![ca.crl(5, &[])], vec![dated(5, earlier)], vec![(age(5, then), Some(age(5, earlier)))]),
+        (vec![dated(5, earlier)], vec![ca.crl(5, &[])], vec![]),
+        (vec![one(5), two(3)], vec![ca.crl(5, &[])], vec![]),
+        (vec![ca.crl(5, &[]), one(3)], vec![ca.crl(5, &[])], vec![]),
+    ] {
+        let (before, after) = (load(&[&ca], &before).expect("valid"), load(&[&ca], &after).expect("valid"));
+        let found: Vec<_> =
+            after.regressions(&before, issuer).iter().map(|each| (each.before, each.now)).collect();
+        assert_eq!(found, wanted);
+    }
 }
 
 #[test]

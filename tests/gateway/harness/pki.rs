@@ -95,12 +95,9 @@ impl Ca {
     pub fn issue(&self, profile: &Profile) -> Issued {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        for name in &profile.common_names {
-            params.distinguished_name.push(DnType::CommonName, name.as_str());
-        }
-        for unit in &profile.units {
-            params.distinguished_name.push(DnType::OrganizationalUnitName, unit.as_str());
-        }
+        let subject = &mut params.distinguished_name;
+        push_all(subject, DnType::CommonName, &[2, 5, 4, 3], &profile.common_names);
+        push_all(subject, DnType::OrganizationalUnitName, &[2, 5, 4, 11], &profile.units);
         let uris = profile.uris.iter().map(|uri| SanType::URI(uri.as_str().try_into().expect("ASCII")));
         let dns = profile.dns.iter().map(|name| SanType::DnsName(name.as_str().try_into().expect("ASCII")));
         params.subject_alt_names = uris.chain(dns).collect();
@@ -230,6 +227,14 @@ impl Pki {
         config.resumption = Resumption::disabled();
         config
     }
+}
+
+/// Adds one attribute with up to two values, in their order. A name of rcgen's has one value of a type, and takes a type
+/// and its object identifier for two.
+fn push_all(subject: &mut DistinguishedName, kind: DnType, oid: &[u64], values: &[String]) {
+    assert!(values.len() <= 2, "rcgen cannot write {values:?}");
+    let kinds = [kind, DnType::CustomDnType(oid.into())];
+    values.iter().zip(kinds).for_each(|(value, kind)| subject.push(kind, value.as_str()));
 }
 
 fn set_times(params: &mut CertificateParams, not_before: i64, not_after: i64) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::identity::ServiceName;
@@ -50,7 +51,7 @@ fn unsub_ends_now_or_later() {
 }
 
 #[test]
-fn pub_shares_the_frames_memory() {
+fn pub_takes_every_field() {
     let frame = frame(
         r#"{"op":"pub","topic":"a.b","data": {"x": 1} ,"headers":{"h":["1","2"],"k":"3"},"reply":"r"}"#,
     );
@@ -61,7 +62,27 @@ fn pub_shares_the_frames_memory() {
     assert_eq!(reply.as_deref(), Some("r"));
     assert_eq!(headers.iter().collect::<Vec<_>>(), [("h", "1"), ("h", "2"), ("k", "3")]);
     assert_eq!((&payload.bytes()[..], payload.form()), (&br#"{"x": 1}"#[..], PayloadForm::Json));
-    assert!(frame.as_bytes().as_ptr_range().contains(&payload.bytes().as_ptr()));
+}
+
+#[test]
+fn a_payload_shares_the_frames_memory_only_if_it_is_most_of_it() {
+    let value = format!("\"{}\"", "x".repeat(500));
+    for (data, padding, shares) in
+        [(value.as_str(), 0, true), (&value, 400, true), (&value, 700, false), ("1", 700_000, false)]
+    {
+        let text = format!(r#"{{"op":"pub","topic":"a","data":{data}{}}}"#, " ".repeat(padding));
+        let memory = Bytes::from(text.into_bytes());
+        let frame = Utf8Bytes::try_from(memory.clone()).expect("UTF-8");
+        let Ok(Command::Publish { payload, .. }) = decode(&frame, &LIMITS) else { panic!("refused") };
+        assert_eq!(&payload.bytes()[..], data.as_bytes());
+        assert_eq!(memory.as_ptr_range().contains(&payload.bytes().as_ptr()), shares, "{padding}");
+        drop(frame);
+        assert_eq!(
+            memory.is_unique(),
+            !shares,
+            "{padding}: the payload keeps the frame alive if it shares it"
+        );
+    }
 }
 
 #[test]

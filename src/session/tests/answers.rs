@@ -1,0 +1,115 @@
+//! The answer to every fault, and the bounds of what a session remembers.
+
+use std::time::Duration;
+
+use crate::identity::NameError;
+use crate::limits::Limits;
+use crate::policy::DenialReason;
+use crate::protocol::{ErrorCode, Event, Op, OpId, Sid};
+use crate::routing::Router;
+use crate::session::CloseReason;
+use crate::session::fault::{Fault, Faults, Operation};
+use crate::session::lanes::Lanes;
+use crate::testing::policy;
+use crate::topic::{Topic, TopicError};
+
+const DENYING: &str = r#"
+    [[grant]]
+    name = "base-rule"
+    services = ["*"]
+    publish = [">"]
+    [[grant]]
+    name = "secret-rule"
+    services = ["*"]
+    deny_publish = ["a.secret"]
+"#;
+
+fn denial() -> Fault {
+    let grants = policy(DENYING).grants(&crate::identity::ServiceName::parse("orders").unwrap(), &[]);
+    let denial = grants.publish(&Topic::parse("a.secret").unwrap()).unwrap_err();
+    assert_eq!(denial.why, DenialReason::DeniedBy);
+    assert_eq!(denial.rule.as_ref().map(|rule| rule.as_str()), Some("secret-rule"));
+    denial.into()
+}
+
+/// Every fault with the code of its answer. The match makes a new fault a compile error here.
+fn every_fault() -> Vec<(Fault, ErrorCode)> {
+    let listed = |fault: &Fault| match fault {
+        Fault::Topic(_)
+        | Fault::Group(_)
+        | Fault::SidInUse
+        | Fault::UnknownSid
+        | Fault::Forbidden(_)
+        | Fault::TooManyInboxes(_)
+        | Fault::TooManySubscriptions(_)
+        | Fault::TooManyRequests(_)
+        | Fault::NoResponders
+        | Fault::RateLimited(_)
+        | Fault::Unsupported => {}
+    };
+    let faults = vec![
+        (TopicError::EmptyToken.into(), ErrorCode::BadMessage),
+        (NameError::Empty.into(), ErrorCode::BadMessage),
+        (Fault::SidInUse, ErrorCode::BadMessage),
+        (Fault::UnknownSid, ErrorCode::BadMessage),
+        (denial(), ErrorCode::Forbidden),
+        (Fault::TooManyInboxes(3), ErrorCode::LimitExceeded),
+        (Fault::TooManySubscriptions(3), ErrorCode::LimitExceeded),
+        (Fault::TooManyRequests(3), ErrorCode::LimitExceeded),
+        (Fault::NoResponders, ErrorCode::NoResponders),
+        (Fault::RateLimited(Duration::from_millis(5)), ErrorCode::RateLimited),
+        (Fault::Unsupported, ErrorCode::Unsupported),
+    ];
+    faults.iter().for_each(|(fault, _)| listed(fault));
+    faults
+}
+
+fn operation() -> Operation<'static> {
+    Operation { id: OpId::new(7), op: Op::Publish, topic: Some("a.secret".into()), sid: Sid::from_number(3) }
+}
+
+#[test]
+fn every_fault_has_its_answer_and_names_no_rule() {
+    for (fault, code) in every_fault() {
+        let (name, waits) = (format!("{fault:?}"), matches!(fault, Fault::RateLimited(_)));
+        let Event::Error(event) = operation().failed(fault) else { panic!("an error event") };
+        assert_eq!(event.code, code, "{name}");
+        assert_eq!((event.id, event.op), (OpId::new(7), Some(Op::Publish)));
+        assert_eq!((event.topic.as_deref(), &event.sid), (Some("a.secret"), &Sid::from_number(3)));
+        assert_eq!(event.retry_after, waits.then_some(Duration::from_millis(5)), "{name}");
+        assert!(!event.reason.is_empty() && !event.reason.contains("-rule"), "{name}: {}", event.reason);
+    }
+}
+
+#[test]
+fn only_a_session_that_keeps_sending_above_its_rate_ends_over_a_fault() {
+    let limits = Limits { messages_per_second: Some(1), ..Limits::default() };
+    for (fault, code) in every_fault() {
+        let mut faults = Faults::default();
+        let end = (0..10_001).find_map(|_| fault.ends_session(&mut faults, &limits).err());
+        assert_eq!(end, (code == ErrorCode::RateLimited).then_some(CloseReason::RateLimited), "{fault:?}");
+    }
+    let mut faults = Faults::default();
+    let fault = Fault::RateLimited(Duration::ZERO);
+    for _ in 0..3 {
+        assert!((0..10_000).all(|_| fault.ends_session(&mut faults, &limits).is_ok()));
+        faults.within_rate();
+    }
+}
+
+#[test]
+fn lanes_are_bounded() {
+    let router = Router::default();
+    let rights = policy(DENYING).grants(&crate::identity::ServiceName::parse("orders").unwrap(), &[]);
+    let mut lanes = Lanes::default();
+    let mut most = 0;
+    for number in 0..2_000 {
+        let topic = Topic::parse(&format!("a.{number}")).unwrap();
+        lanes.insert(router.lane(rights.publish(&topic).unwrap()));
+        assert!(lanes.get(topic.as_str()).is_some());
+        most = most.max(lanes.len());
+    }
+    assert_eq!(most, 512);
+    lanes.clear();
+    assert!(lanes.get("a.1999").is_none() && lanes.len() == 0);
+}

@@ -1,0 +1,254 @@
+//! A gateway without sockets, and peers that speak WebSocket over a stream in memory.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::clock::unix_now;
+use crate::gateway::Gateway;
+use crate::generation::Generation;
+use crate::identity::peer::VerifiedPeer;
+use crate::identity::{ServiceIdentity, ServiceName};
+use crate::limits::Limits;
+use crate::policy::Policy;
+use crate::protocol::{Headers, Payload};
+use crate::routing::Parcel;
+use crate::session::{CloseReason, Counts, Session, SessionId};
+use crate::testing::{Authority, policy};
+use crate::topic::Topic;
+use crate::trust::TrustDomains;
+use crate::verdict;
+
+/// Everybody may do everything that is not reserved.
+pub(super) const OPEN: &str = r#"
+    [[grant]]
+    name = "everything"
+    services = ["*"]
+    publish = [">"]
+    subscribe = [">"]
+"#;
+/// Longer than any timeout of a test and shorter than a credential: a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Bytes on the way between gateway and peer before a write waits.
+pub(super) const PIPE: usize = 4 * 1024;
+
+pub(super) struct World {
+    pub(super) gateway: Arc<Gateway>,
+    authority: Authority,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub(super) fn with(limits: Limits) -> Self {
+        let authority = Authority::new("root");
+        let first = generation(1, authority.trust(1, &[]), policy(OPEN), Arc::new(limits));
+        Self { gateway: Arc::new(Gateway::new("test", first)), authority }
+    }
+
+    /// A greeted session of `service`.
+    pub(super) async fn connect(&self, service: &str) -> Peer {
+        self.connect_for(service, 24 * 3600).await
+    }
+
+    /// One whose certificate ends in `seconds`.
+    pub(super) async fn connect_for(&self, service: &str, seconds: u64) -> Peer {
+        let mut peer = self.connect_ungreeted(service, seconds);
+        assert_eq!(peer.receive().await["op"], "hello");
+        peer
+    }
+
+    /// One that was sent nothing and read nothing yet. Certificates have the length of the name as their serial.
+    pub(super) fn connect_ungreeted(&self, service: &str, seconds: u64) -> Peer {
+        let generation = self.gateway.generation();
+        let leaf = self.authority.client(service, service.len() as u64, seconds);
+        let verified = VerifiedPeer::proven(generation.trust.verify(&leaf.der, &[], unix_now()).unwrap());
+        let standing = verdict::judge(&generation, &verified).unwrap();
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let admission = self.gateway.admissions.admit(address, &generation.limits).unwrap();
+        let place = admission.take_service(standing.identity.service(), &generation.limits).unwrap();
+        let session = Session::open(self.gateway.clone(), verified, standing, place);
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        let running = tokio::spawn(session.run(theirs, BytesMut::new()));
+        Peer { stream: ours, buffer: BytesMut::new(), running }
+    }
+
+    /// Installs a generation that differs from the current one by what `change` does.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Generation)) {
+        let current = self.gateway.generation();
+        let mut next = generation(
+            current.number + 1,
+            current.trust.clone(),
+            current.policy.clone(),
+            current.limits.clone(),
+        );
+        change(&mut next);
+        self.gateway.install(Arc::new(next));
+    }
+
+    /// Publishes messages of so many bytes all at once, and tells how many were taken.
+    pub(super) fn publish(&self, topic: &str, bytes: usize, count: usize) -> usize {
+        let from = ServiceName::parse("publisher").unwrap();
+        let grants = self.gateway.generation().policy.grants(&from, &[]);
+        let topic = Topic::parse(topic).unwrap();
+        let mut lane = self.gateway.router.lane(grants.publish(&topic).unwrap());
+        let identity = ServiceIdentity::for_test("publisher", "test", &[]);
+        let parcel = || Parcel {
+            from: &identity,
+            session: SessionId::random(),
+            payload: Payload::binary(vec![b'x'; bytes]),
+            headers: Headers::default(),
+            reply: None,
+            answer_within: None,
+        };
+        (0..count).map(|_| self.gateway.router.publish(&mut lane, parcel())).sum()
+    }
+
+    pub(super) fn change_policy(&self, text: &str) {
+        self.change(|next| next.policy = policy(text));
+    }
+
+    pub(super) fn revoke(&self, serial: u64) {
+        self.change(|next| next.trust = self.authority.trust(2, &[serial]));
+    }
+}
+
+fn generation(number: u64, trust: Arc<TrustDomains>, policy: Arc<Policy>, limits: Arc<Limits>) -> Generation {
+    Generation { number, listeners: Vec::new(), trust, policy, limits }
+}
+
+/// A frame of the gateway.
+#[derive(Debug, PartialEq)]
+pub(super) enum Frame {
+    Text(Value),
+    Ping,
+    Pong(Vec<u8>),
+    Close(u16, String),
+}
+
+/// The far end of a session.
+pub(super) struct Peer {
+    pub(super) stream: DuplexStream,
+    buffer: BytesMut,
+    running: JoinHandle<(CloseReason, Counts)>,
+}
+
+impl Peer {
+    pub(super) async fn send(&mut self, message: Value) {
+        self.frame(0x81, message.to_string().as_bytes()).await;
+    }
+
+    /// A whole frame, masked with zeros: the first byte is FIN and opcode.
+    pub(super) async fn frame(&mut self, first: u8, payload: &[u8]) {
+        let mut frame = vec![first];
+        match payload.len() {
+            short @ 0..=125 => frame.push(0x80 | short as u8),
+            middle @ 126..=0xffff => {
+                frame.push(0x80 | 126);
+                frame.extend((middle as u16).to_be_bytes());
+            }
+            long => {
+                frame.push(0x80 | 127);
+                frame.extend((long as u64).to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.extend(payload);
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
+    /// The next frame, or `None` at the end of the stream.
+    pub(super) async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.parse() {
+                return Some(frame);
+            }
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
+            if read.expect("the gateway says nothing").unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    fn parse(&mut self) -> Option<Frame> {
+        let (first, second) = (*self.buffer.first()?, *self.buffer.get(1)?);
+        let (length, header) = match second {
+            126 => (u16::from_be_bytes(self.buffer.get(2..4)?.try_into().unwrap()).into(), 4),
+            127 => (u64::from_be_bytes(self.buffer.get(2..10)?.try_into().unwrap()) as usize, 10),
+            short => (usize::from(short), 2),
+        };
+        let payload = self.buffer.get(header..header + length)?.to_vec();
+        self.buffer.advance(header + length);
+        Some(match first {
+            0x81 => Frame::Text(serde_json::from_slice(&payload).unwrap()),
+            0x88 => {
+                let (code, reason) = payload.split_at(2);
+                let code = u16::from_be_bytes(code.try_into().unwrap());
+                Frame::Close(code, String::from_utf8(reason.to_vec()).unwrap())
+            }
+            0x89 => Frame::Ping,
+            0x8a => Frame::Pong(payload),
+            other => panic!("a frame of type {other:#x}"),
+        })
+    }
+
+    /// The next message; pings are passed over.
+    pub(super) async fn receive(&mut self) -> Value {
+        loop {
+            match self.next().await.expect("the session lives") {
+                Frame::Text(message) => return message,
+                Frame::Ping => {}
+                other => panic!("expected a message, found {other:?}"),
+            }
+        }
+    }
+
+    /// Sends an operation with this id and returns its answer, which must be the next message.
+    pub(super) async fn ask(&mut self, id: u64, mut operation: Value) -> Value {
+        operation["id"] = json!(id);
+        self.send(operation).await;
+        let answer = self.receive().await;
+        assert_eq!(answer["id"], id, "{answer}");
+        answer
+    }
+
+    /// The same, for one that must succeed.
+    pub(super) async fn done(&mut self, id: u64, operation: Value) {
+        let answer = self.ask(id, operation).await;
+        assert_eq!(answer["op"], "ok", "{answer}");
+    }
+
+    pub(super) async fn subscribe(&mut self, sid: u64, pattern: &str) {
+        self.done(1_000 + sid, json!({"op": "sub", "sid": sid, "topic": pattern})).await;
+    }
+
+    /// Waits for the close frame, which must be the next frame but for pings.
+    pub(super) async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match self.next().await {
+                Some(Frame::Ping) => {}
+                Some(Frame::Close(code, reason)) => return (code, reason),
+                other => panic!("expected a close frame, found {other:?}"),
+            }
+        }
+    }
+
+    /// Goes away, and tells how the session saw its end.
+    pub(super) async fn gone(self) -> (CloseReason, Counts) {
+        drop(self.stream);
+        timeout(PATIENCE, self.running).await.expect("the session ends").unwrap()
+    }
+
+    /// How the session ends while the peer stays and reads nothing.
+    pub(super) async fn watched(&mut self) -> CloseReason {
+        timeout(PATIENCE, &mut self.running).await.expect("the session ends").unwrap().0
+    }
+}
