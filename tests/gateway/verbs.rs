@@ -173,6 +173,18 @@ async fn sub_ends_when_the_policy_takes_its_last_subscription() {
 }
 
 #[tokio::test]
+async fn sub_ends_when_its_certificate_is_revoked() {
+    let harness = Harness::start().await;
+    let issued = harness.pki.issue(&Profile::service("billing", &["reader"]));
+    let sub = Caller::new(&harness, "billing", &issued).spawn("sub", &["orders.>"]);
+    wait_until(|| harness.gateway().router.subscriptions() == 1).await;
+    harness.pki.revoke(&issued);
+    let ended = sub.ended().await;
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains("closed by the gateway: revoked (4403)"), "{}", ended.err);
+}
+
+#[tokio::test]
 async fn explain_tells_who_a_certificate_is() {
     let harness = Harness::start().await;
     let write = |name: &str, issued: &Issued| {
