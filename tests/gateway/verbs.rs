@@ -261,6 +261,52 @@ async fn explain_answers_single_questions_for_scripts() {
 }
 
 #[tokio::test]
+async fn explain_answers_the_question_about_a_certificate() {
+    let harness = Harness::start().await;
+    let path = harness.pki.path("asked.pem");
+    std::fs::write(&path, harness.pki.issue(&Profile::service("billing", &["reader"])).pem).expect("written");
+    let certificate = path.to_str().expect("UTF-8");
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["--publish", "services.billing.x"], 0, "permitted by own-space\n"),
+        (&["--publish", "orders.x"], 1, "denied: `orders.x`: no grant allows it\n"),
+        (&["--subscribe", "orders.>"], 0, "permitted by readers, without orders.internal.>\n"),
+        (
+            &["--subscribe", "orders.>", "--group", "g"],
+            0,
+            "permitted by readers, without orders.internal.>\n",
+        ),
+        (&["--subscribe", "quotes.x"], 1, "denied: `quotes.x`: no grant allows it\n"),
+        (&["--publish", "a.*"], 2, ""),
+        (&["--role", "writer", "--publish", "orders.x"], 2, ""),
+        (&["--service", "billing"], 2, ""),
+    ];
+    for (question, code, output) in cases {
+        let (got, out, err) = explain(&harness, &[&[certificate], question].concat()).await;
+        assert_eq!((got, out.as_str()), (Some(code), output), "{question:?}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn explain_refuses_questions_that_make_no_sense() {
+    let harness = Harness::start().await;
+    let cases: [&[&str]; 9] = [
+        &["--matrix", "--publish", "a"],
+        &["--matrix", "--subscribe", "a"],
+        &["--matrix", "--role", "reader"],
+        &["--matrix", "--group", "g"],
+        &["--matrix", "--service", "a"],
+        &["--service", "a", "--group", "g"],
+        &["--service", "a", "--publish", "x", "--group", "g"],
+        &["--service", "a", "--publish", "x", "--subscribe", "x"],
+        &["--service", "a", "--subscribe", "x", "--group", "not a group"],
+    ];
+    for arguments in cases {
+        let (code, out, _) = explain(&harness, arguments).await;
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
 async fn explain_shows_the_whole_matrix() {
     let harness = Harness::start().await;
     let (code, out, _) = explain(&harness, &["--matrix"]).await;
