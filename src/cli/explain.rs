@@ -158,7 +158,21 @@ fn explain_service(
     let service = ServiceName::parse(service).map_err(|error| format!("--service: {error}"))?;
     let roles: Result<Vec<_>, _> = roles.iter().map(|role| Role::parse(role)).collect();
     let roles = roles.map_err(|error| format!("--role: {error}"))?;
+    note_names_of_nobody(loaded, &service, &roles);
     Ok(answer(&loaded.generation.policy.grants(&service, &roles), question))
+}
+
+/// The verdict is about the policy alone: a misspelt name gets one too.
+fn note_names_of_nobody(loaded: &Loaded, service: &ServiceName, roles: &[Role]) {
+    let domains = loaded.generation.trust.domains();
+    if !domains.iter().any(|domain| domain.mapping().may_give(service)) {
+        eprintln!("note: no mapping rule gives the name `{service}`");
+    }
+    for role in roles {
+        if !domains.iter().any(|domain| domain.mapping().may_give_role(role)) {
+            eprintln!("note: no mapping rule gives the role `{role}`");
+        }
+    }
 }
 
 fn answer(grants: &Grants, question: &Question) -> Exit {

@@ -261,6 +261,17 @@ async fn explain_answers_single_questions_for_scripts() {
 }
 
 #[tokio::test]
+async fn explain_notes_a_role_that_no_certificate_can_have() {
+    let harness = Harness::start().await;
+    let ask =
+        async |role| explain(&harness, &["--service", "a", "--role", role, "--publish", "orders.x"]).await;
+    assert_eq!(ask("writer").await.2, "", "nothing to note");
+    let (code, out, err) = ask("wirter").await;
+    assert_eq!((code, out.as_str()), (Some(1), "denied: `orders.x`: no grant allows it\n"));
+    assert_eq!(err, "note: no mapping rule gives the role `wirter`\n");
+}
+
+#[tokio::test]
 async fn explain_answers_the_question_about_a_certificate() {
     let harness = Harness::start().await;
     let path = harness.pki.path("asked.pem");
