@@ -52,7 +52,7 @@ async fn sub_prints_what_pub_publishes() {
     let harness = Harness::start().await;
     let reader = Caller::service(&harness, "billing", &["reader"]);
     let writer = Caller::service(&harness, "checkout", &["writer"]);
-    let mut sub = reader.spawn("sub", &["--count", "6", "orders.>"]);
+    let mut sub = reader.spawn("sub", &["--count", "7", "orders.>"]);
     wait_until(|| harness.gateway().router.subscriptions() == 1).await;
     assert_eq!(
         writer.run("pub", &["orders.json", r#"{"n": 1.0}"#]).await,
@@ -66,6 +66,10 @@ async fn sub_prints_what_pub_publishes() {
             "topic": "orders.text", "from": "checkout", "data_base64": "bm8gSlNPTg==", "headers": {"Trace": ["7", "8"]},
         })
     );
+    let (code, _, err) = writer.run("pub", &["orders.text", "{n: 1}"]).await;
+    assert_eq!(code, Some(0));
+    assert!(err.starts_with("note: the data is sent as bytes, it is no JSON text: "), "{err}");
+    assert!(sub.prints().await.contains(r#""data_base64":"e246IDF9""#));
     writer.run("pub", &["--base64", "--count", "2", "orders.bytes", "AP8="]).await;
     for _ in 0..2 {
         assert_eq!(sub.prints().await, r#"{"topic":"orders.bytes","from":"checkout","data_base64":"AP8="}"#);
