@@ -189,6 +189,16 @@ async fn sub_ends_when_its_certificate_is_revoked() {
 }
 
 #[tokio::test]
+async fn check_counts_what_it_found() {
+    let harness = Harness::start().await;
+    let ended = Binary::run(&["check", "--config", harness.config.to_str().expect("UTF-8")]).await;
+    let grants = POLICY.matches("[[grant]]").count();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.out.starts_with("ok: 1 listener, 1 trust domain, "), "{}", ended.out);
+    assert!(ended.out.contains(&format!(" {grants} grants in ")), "{}", ended.out);
+}
+
+#[tokio::test]
 async fn explain_tells_who_a_certificate_is() {
     let harness = Harness::start().await;
     let write = |name: &str, issued: &Issued| {
