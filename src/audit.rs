@@ -1,10 +1,13 @@
 //! The audit log: every verdict with the rule and the generation behind it, under the tracing target
 //! `portcullis::audit`.
 //!
-//! Texts that a peer chose (topics, names in certificates) are written escaped, with `?`.
+//! Texts that a peer chose (topics, names in certificates) are written escaped. `serial` and `fingerprint` join the lines
+//! about one certificate, `session` those about one session, `generation` those that one set of files brought about.
 
 use std::net::SocketAddr;
 
+use crate::identity::certificate::CertificateId;
+use crate::identity::{Role, ServiceIdentity};
 use crate::policy::Denial;
 use crate::session::{CloseReason, Operation, SessionId};
 use crate::verdict::Standing;
@@ -13,25 +16,46 @@ use crate::verdict::Standing;
 pub const TARGET: &str = "portcullis::audit";
 
 /// A session was opened.
-pub fn admitted(session: SessionId, standing: &Standing, peer: SocketAddr, fingerprint: Option<&str>) {
+pub fn admitted(session: SessionId, standing: &Standing, peer: SocketAddr, certificate: CertificateId) {
     let identity = &standing.identity;
     tracing::info!(
-        target: TARGET, event = "admitted", %session, %peer, fingerprint,
-        service = %identity.service(), trust = %identity.trust(), rule = %identity.rule(),
-        roles = ?identity.roles(), generation = standing.generation,
+        target: TARGET, event = "admitted", %session, %peer,
+        serial = serial(Some(certificate)), fingerprint = fingerprint(Some(certificate)),
+        service = identity.service().as_str(), trust = identity.trust().as_str(), rule = identity.rule().as_str(),
+        roles = roles(identity), generation = standing.generation,
     );
 }
 
-/// A connection got no session.
-pub fn refused(peer: SocketAddr, fingerprint: &str, service: &str, kind: &str, why: &str, generation: u64) {
-    tracing::warn!(target: TARGET, event = "refused", %peer, fingerprint, service, kind, why, generation);
+/// A connection got no session; `certificate` is the one it presented, if it came to that.
+pub fn refused(
+    peer: SocketAddr,
+    certificate: Option<CertificateId>,
+    service: &str,
+    kind: &str,
+    why: &str,
+    generation: u64,
+) {
+    tracing::warn!(
+        target: TARGET, event = "refused", %peer, serial = serial(certificate),
+        fingerprint = fingerprint(certificate), service, kind, why, generation,
+    );
 }
 
 /// A session was ended by a verdict of `generation`, `why` being what it rests on.
-pub fn ended(session: SessionId, standing: &Standing, reason: CloseReason, why: &str, generation: u64) {
+pub fn ended(
+    session: SessionId,
+    standing: &Standing,
+    certificate: CertificateId,
+    reason: CloseReason,
+    why: &str,
+    generation: u64,
+) {
+    let identity = &standing.identity;
     tracing::warn!(
-        target: TARGET, event = "ended", %session, service = %standing.identity.service(),
-        trust = %standing.identity.trust(), reason = reason.label(), why, generation,
+        target: TARGET, event = "ended", %session,
+        serial = serial(Some(certificate)), fingerprint = fingerprint(Some(certificate)),
+        service = identity.service().as_str(), trust = identity.trust().as_str(), reason = reason.label(), why,
+        generation,
     );
 }
 
@@ -44,16 +68,17 @@ pub fn denied(
     times: u64,
 ) {
     tracing::warn!(
-        target: TARGET, event = "denied", %session, service = %standing.identity.service(),
-        op = %operation.op, topic = ?operation.subject(), why = %denial, times, generation = standing.generation,
+        target: TARGET, event = "denied", %session, service = standing.identity.service().as_str(),
+        op = operation.op.as_str(), topic = escaped(operation.subject()), why = escaped(&denial.to_string()), times,
+        generation = standing.generation,
     );
 }
 
 /// A subscription was taken away from a live session.
 pub fn subscription_revoked(session: SessionId, standing: &Standing, denial: &Denial) {
     tracing::warn!(
-        target: TARGET, event = "subscription_revoked", %session, service = %standing.identity.service(),
-        why = %denial, generation = standing.generation,
+        target: TARGET, event = "subscription_revoked", %session, service = standing.identity.service().as_str(),
+        why = escaped(&denial.to_string()), generation = standing.generation,
     );
 }
 
@@ -65,4 +90,27 @@ pub fn reloaded(generation: u64, what: &str) {
 /// A set of files was refused; the generation before it stays.
 pub fn reload_refused(generation: u64, faults: usize, first: &str) {
     tracing::error!(target: TARGET, event = "reload_refused", generation, faults, first);
+}
+
+/// The files are those of the current generation again, after they were refused.
+pub fn reload_mended(generation: u64) {
+    tracing::info!(target: TARGET, event = "reload_mended", generation);
+}
+
+/// What a peer chose, in printable ASCII: letters that look like blanks or quotes forge no field.
+fn escaped(text: &str) -> String {
+    text.escape_default().to_string()
+}
+
+fn roles(identity: &ServiceIdentity) -> String {
+    let roles: Vec<_> = identity.roles().iter().map(Role::as_str).collect();
+    roles.join(",")
+}
+
+fn serial(certificate: Option<CertificateId>) -> String {
+    certificate.and_then(|certificate| certificate.serial).map_or("-".into(), |serial| serial.to_string())
+}
+
+fn fingerprint(certificate: Option<CertificateId>) -> String {
+    certificate.map_or("-".into(), |certificate| certificate.fingerprint.to_string())
 }

@@ -63,6 +63,16 @@ impl Policy {
         Ok(policy)
     }
 
+    /// How many grants there are.
+    pub fn len(&self) -> usize {
+        self.grants.len()
+    }
+
+    /// Whether nobody is granted anything.
+    pub fn is_empty(&self) -> bool {
+        self.grants.is_empty()
+    }
+
     /// Every service that a grant names, in order, so that the configuration can check that it knows them.
     pub fn service_names(&self) -> impl Iterator<Item = &ServiceName> {
         self.by_service.keys()

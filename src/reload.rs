@@ -213,6 +213,9 @@ impl Reloader {
         drop(status);
         self.gateway.metrics.reloaded(outcome, started.elapsed(), !faults.is_empty());
         // The same faults at every poll are told once.
+        if is_news && faults.is_empty() {
+            audit::reload_mended(self.gateway.generation_number());
+        }
         if is_news && let Some(first) = faults.first() {
             audit::reload_refused(self.gateway.generation_number(), faults.len(), first);
             for fault in faults {
@@ -257,7 +260,16 @@ fn every(period: Duration) -> Interval {
 }
 
 fn texts(faults: &Faults) -> Vec<String> {
-    faults.0.iter().map(ToString::to_string).collect()
+    faults.0.iter().map(|fault| cut(fault.to_string())).collect()
+}
+
+/// A fault quotes the line it is about, and a line may be the whole file.
+fn cut(text: String) -> String {
+    const MOST_CHARACTERS: usize = 2_000;
+    match text.char_indices().nth(MOST_CHARACTERS) {
+        Some((end, _)) => format!("{} …", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub use registry::{Registration, Registry};
 
 use crate::clock::until_over;
 use crate::gateway::{Gateway, Phase};
+use crate::identity::certificate::CertificateId;
 use crate::identity::peer::VerifiedPeer;
 use crate::limits::{Limits, ServicePlace, ServiceRate};
 use crate::policy::ReplyRights;
@@ -129,6 +130,11 @@ impl Session {
         self.id
     }
 
+    /// The certificate that it rests on.
+    pub fn certificate(&self) -> CertificateId {
+        self.peer.facts().id()
+    }
+
     /// As what it stands before the gateway.
     pub fn standing(&self) -> &Standing {
         &self.standing
@@ -171,6 +177,8 @@ impl Session {
         let timer = sleep_until(Instant::now());
         tokio::pin!(timer);
         loop {
+            // A turn may find all its inputs ready without asking the system once; others have their turn too.
+            tokio::task::consume_budget().await;
             let now = Instant::now();
             self.look_around(writer, now)?;
             self.take_in(reader, writer, now)?;

@@ -124,6 +124,6 @@ list_services() {
 
 # report WHAT NAME: what was issued, one fact a line.
 report() {
-    printf '%-12s%s\n' "$1" "$2" chain "$PLACE/chain.pem" key "$PLACE/key.pem" fingerprint "$FINGERPRINT" serial "$SERIAL"
+    printf '%-12s%s\n' "$1" "$2" chain "$PLACE/chain.pem" key "$PLACE/key.pem" fingerprint "$FINGERPRINT" serial "${SERIAL,,}"
     printf '%-12s%(%Y-%m-%dT%H:%M:%SZ)T\n' expires "$END"
 }

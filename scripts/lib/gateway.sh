@@ -22,6 +22,10 @@ export PORTCULLIS_CA_DIR='$PKI' PORTCULLIS_CONFIG='$AREA/portcullis.toml' PORTCU
 export PORTCULLIS_URL='wss://localhost:$PORT/' PORTCULLIS_CA='$PKI/trust/gateway-anchors.pem'
 export PATH='${PORTCULLIS%/*}':"\$PATH"
 act_as() {
+    if [[ -z "\${1:-}" || ! -e '$PKI/services/'"\$1/chain.pem" ]]; then
+        echo "act_as: there is no service '\${1:-}', only" \$(ls '$PKI/services') >&2
+        return 1
+    fi
     export PORTCULLIS_CERT='$PKI/services/'"\$1/chain.pem" PORTCULLIS_KEY='$PKI/services/'"\$1/key.pem"
 }
 act_as checkout

@@ -12,17 +12,36 @@ pub(super) fn run(config: &Path) -> Exit {
         Ok(loaded) => {
             let settings = &loaded.settings;
             println!(
-                "ok: {} listener(s), {} trust domain(s), {} grant file",
-                settings.listeners.len(),
-                settings.trust.len(),
+                "ok: {}, {}, {} in {}",
+                counted(settings.listeners.len(), "listener"),
+                counted(settings.trust.len(), "trust domain"),
+                counted(loaded.generation.policy.len(), "grant"),
                 settings.policy.display(),
             );
             Exit::Success
         }
         Err(faults) => {
             eprintln!("{faults}");
-            eprintln!("{}: {} fault(s)", config.display(), faults.0.len());
+            eprintln!("{}: {}", config.display(), counted(faults.0.len(), "fault"));
             Exit::Config
         }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_not_many() {
+        let texts = [0, 1, 2].map(|count| counted(count, "grant"));
+        assert_eq!(texts, ["0 grants", "1 grant", "2 grants"]);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each verb is an `Args` struct and a `run`. Results go to standard output, everything else to standard error.
 
+mod events;
 mod failure;
 mod payload;
 mod publish;

@@ -1,21 +1,23 @@
 //! `portcullis explain`: who a certificate is, what a service may do, who may talk to whom.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 
 use super::exit::Exit;
 use crate::clock::unix_now;
+use crate::config::Faults;
 use crate::identity::certificate::CertificateFacts;
 use crate::identity::{Role, ServiceName};
 use crate::load::{self, Loaded};
-use crate::policy::{Grants, GroupName, matrix_of_everybody};
+use crate::policy::{Grants, GroupName, SubscribePermit, matrix_of_everybody};
 use crate::report::chain;
 use crate::topic::{Pattern, Topic};
 use crate::trust::pem;
 
-/// With a certificate: the outcome, the rule and the grants. With `--service`: the verdict on one topic, for scripts
-/// and CI (exit code 1 is a denial). With `--matrix`: everybody at once.
+/// With a certificate: the outcome, the rule and the grants. With `--service`: those of a name. With `--publish` or
+/// `--subscribe` besides: the verdict on one topic alone, for scripts and CI (exit code 1 is a denial). With `--matrix`:
+/// everybody at once.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["certificate", "service", "matrix"]))]
 pub struct Arguments {
@@ -28,74 +30,107 @@ pub struct Arguments {
     /// Ask about this service.
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
-    /// A role that the service has; may be repeated.
-    #[arg(long = "role", value_name = "ROLE", requires = "service")]
+    /// A role that the service has; may be repeated. A certificate has its own.
+    // clap waives `requires` where what is required conflicts with what is there: the conflicts are named too.
+    #[arg(long = "role", value_name = "ROLE", requires = "service", conflicts_with_all = ["certificate", "matrix"])]
     roles: Vec<String>,
     /// May it publish on this topic?
-    #[arg(long, value_name = "TOPIC", requires = "service", conflicts_with = "subscribe")]
+    #[arg(long, value_name = "TOPIC", conflicts_with_all = ["subscribe", "group", "matrix"])]
     publish: Option<String>,
     /// May it subscribe to this pattern?
-    #[arg(long, value_name = "PATTERN", requires = "service")]
+    #[arg(long, value_name = "PATTERN", conflicts_with = "matrix")]
     subscribe: Option<String>,
     /// The queue group of the subscription.
-    #[arg(long, value_name = "GROUP", requires = "subscribe")]
+    #[arg(long, value_name = "GROUP", requires = "subscribe", conflicts_with = "matrix")]
     group: Option<String>,
     /// Who may talk to whom: every service and role that the policy names.
     #[arg(long)]
     matrix: bool,
 }
 
+/// What is asked of somebody's grants.
+enum Question {
+    Publish(Topic),
+    Subscribe(Pattern, Option<GroupName>),
+    Everything,
+}
+
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let loaded = match load::first(&arguments.config, unix_now()) {
-        Ok(loaded) => loaded,
-        Err(faults) => {
+    match explain(arguments) {
+        Ok(exit) => exit,
+        Err(Failure::Config(faults)) => {
             eprintln!("{faults}");
-            return Exit::Config;
+            Exit::Config
         }
-    };
-    if arguments.matrix {
-        print!("{}", matrix_of_everybody(&loaded.generation.policy));
-        return Exit::Success;
-    }
-    match &arguments.certificate {
-        Some(path) => explain_certificate(&loaded, path),
-        None => explain_service(&loaded, arguments),
+        Err(Failure::Usage(error)) => {
+            eprintln!("{error}");
+            Exit::Usage
+        }
     }
 }
 
-fn explain_certificate(loaded: &Loaded, path: &PathBuf) -> Exit {
-    let read = std::fs::read(path).map_err(|error| chain(&error));
-    let chain_of = match read.and_then(|bytes| pem::certificates(&bytes).map_err(|error| chain(&error))) {
-        Ok(certificates) => certificates,
-        Err(error) => {
-            eprintln!("{}: {error}", path.display());
-            return Exit::Usage;
+enum Failure {
+    Config(Faults),
+    Usage(String),
+}
+
+fn explain(arguments: &Arguments) -> Result<Exit, Failure> {
+    let question = question(arguments).map_err(Failure::Usage)?;
+    let loaded = load::first(&arguments.config, unix_now()).map_err(Failure::Config)?;
+    match (&arguments.certificate, &arguments.service) {
+        (Some(path), _) => explain_certificate(&loaded, path, &question).map_err(Failure::Usage),
+        (None, Some(service)) => {
+            explain_service(&loaded, service, &arguments.roles, &question).map_err(Failure::Usage)
         }
+        (None, None) => {
+            print!("{}", matrix_of_everybody(&loaded.generation.policy));
+            Ok(Exit::Success)
+        }
+    }
+}
+
+fn question(arguments: &Arguments) -> Result<Question, String> {
+    if let Some(topic) = &arguments.publish {
+        return Topic::parse(topic).map(Question::Publish).map_err(|error| format!("--publish: {error}"));
+    }
+    let Some(pattern) = &arguments.subscribe else { return Ok(Question::Everything) };
+    let pattern = Pattern::parse(pattern).map_err(|error| format!("--subscribe: {error}"))?;
+    let group = arguments.group.as_deref().map(GroupName::parse).transpose();
+    Ok(Question::Subscribe(pattern, group.map_err(|error| format!("--group: {error}"))?))
+}
+
+fn explain_certificate(loaded: &Loaded, path: &Path, question: &Question) -> Result<Exit, String> {
+    let read = std::fs::read(path).map_err(|error| chain(&error));
+    let certificates = read.and_then(|bytes| pem::certificates(&bytes).map_err(|error| chain(&error)));
+    let certificates = certificates.map_err(|error| format!("{}: {error}", path.display()))?;
+    let Some((leaf, rest)) = certificates.split_first() else {
+        return Err(format!("{}: no certificate in it", path.display()));
     };
-    let Some((leaf, rest)) = chain_of.split_first() else { return Exit::Usage };
-    match loaded.generation.trust.verify(leaf, rest, unix_now()) {
-        Ok(verified) => match loaded.generation.trust.map(&verified) {
-            Ok(mapped) => {
-                let roles: Vec<_> = mapped.roles().cloned().collect();
-                println!("trust     {}", verified.trust());
-                println!("service   {}", mapped.service());
-                println!("roles     {}", joined(&roles));
-                println!("rule      {}", mapped.rule());
-                println!("until     {} (Unix seconds)", verified.deadline());
-                let grants = loaded.generation.policy.grants(mapped.service(), &roles);
-                print_grants(&grants)
-            }
-            Err(error) => {
-                println!("refused   {}", chain(&error));
-                Exit::Refused
-            }
-        },
+    let trust = &loaded.generation.trust;
+    let verified = match trust.verify(leaf, rest, unix_now()) {
+        Ok(verified) => verified,
         Err(error) => {
             println!("refused   {}", chain(&error));
             explain_unverified(loaded, leaf);
-            Exit::Refused
+            return Ok(Exit::Refused);
         }
+    };
+    let mapped = match trust.map(&verified) {
+        Ok(mapped) => mapped,
+        Err(error) => {
+            println!("refused   {}", chain(&error));
+            return Ok(Exit::Refused);
+        }
+    };
+    let roles: Vec<_> = mapped.roles().cloned().collect();
+    if let Question::Everything = question {
+        println!("trust     {}", verified.trust());
+        println!("service   {}", mapped.service());
+        println!("roles     {}", joined(&roles));
+        println!("rule      {}", mapped.rule());
+        println!("until     {} (Unix seconds)", verified.deadline());
     }
+    Ok(answer(&loaded.generation.policy.grants(mapped.service(), &roles), question))
 }
 
 /// What the mapping would say, for a certificate that does not verify here.
@@ -114,59 +149,60 @@ fn explain_unverified(loaded: &Loaded, leaf: &CertificateDer<'_>) {
     }
 }
 
-fn explain_service(loaded: &Loaded, arguments: &Arguments) -> Exit {
-    let grants = match named_grants(loaded, arguments) {
-        Ok(grants) => grants,
-        Err(error) => {
-            eprintln!("{error}");
-            return Exit::Usage;
-        }
-    };
-    let verdict = match (&arguments.publish, &arguments.subscribe) {
-        (Some(topic), _) => Topic::parse(topic).map_err(|error| error.to_string()).map(|topic| {
-            grants.publish(&topic).map(|permit| permit.rule().map(ToString::to_string).unwrap_or_default())
-        }),
-        (None, Some(pattern)) => subscription(&grants, pattern, arguments.group.as_deref()),
-        (None, None) => return print_grants(&grants),
-    };
-    match verdict {
-        Ok(Ok(rule)) => {
-            println!("permitted by {rule}");
-            Exit::Success
-        }
-        Ok(Err(denial)) => {
-            println!("denied: {denial}");
-            Exit::Refused
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            Exit::Usage
+fn explain_service(
+    loaded: &Loaded,
+    service: &str,
+    roles: &[String],
+    question: &Question,
+) -> Result<Exit, String> {
+    let service = ServiceName::parse(service).map_err(|error| format!("--service: {error}"))?;
+    let roles: Result<Vec<_>, _> = roles.iter().map(|role| Role::parse(role)).collect();
+    let roles = roles.map_err(|error| format!("--role: {error}"))?;
+    note_names_of_nobody(loaded, &service, &roles);
+    Ok(answer(&loaded.generation.policy.grants(&service, &roles), question))
+}
+
+/// The verdict is about the policy alone: a misspelt name gets one too.
+fn note_names_of_nobody(loaded: &Loaded, service: &ServiceName, roles: &[Role]) {
+    let domains = loaded.generation.trust.domains();
+    if !domains.iter().any(|domain| domain.mapping().may_give(service)) {
+        eprintln!("note: no mapping rule gives the name `{service}`");
+    }
+    for role in roles {
+        if !domains.iter().any(|domain| domain.mapping().may_give_role(role)) {
+            eprintln!("note: no mapping rule gives the role `{role}`");
         }
     }
 }
 
-fn named_grants(loaded: &Loaded, arguments: &Arguments) -> Result<Grants, String> {
-    let service = arguments.service.as_deref().unwrap_or_default();
-    let service = ServiceName::parse(service).map_err(|error| format!("--service: {error}"))?;
-    let roles: Result<Vec<_>, _> = arguments.roles.iter().map(|role| Role::parse(role)).collect();
-    let roles = roles.map_err(|error| format!("--role: {error}"))?;
-    Ok(loaded.generation.policy.grants(&service, &roles))
+fn answer(grants: &Grants, question: &Question) -> Exit {
+    let verdict = match question {
+        Question::Publish(topic) => {
+            grants.publish(topic).map(|permit| permit.rule().map(ToString::to_string).unwrap_or_default())
+        }
+        Question::Subscribe(pattern, group) => {
+            grants.subscribe(pattern, group.as_ref()).map(|permit| subscription(&permit))
+        }
+        Question::Everything => return print_grants(grants),
+    };
+    match verdict {
+        Ok(rule) => {
+            println!("permitted by {rule}");
+            Exit::Success
+        }
+        Err(denial) => {
+            println!("denied: {denial}");
+            Exit::Refused
+        }
+    }
 }
 
-fn subscription(
-    grants: &Grants,
-    pattern: &str,
-    group: Option<&str>,
-) -> Result<Result<String, crate::policy::Denial>, String> {
-    let pattern = Pattern::parse(pattern).map_err(|error| error.to_string())?;
-    let group = group.map(GroupName::parse).transpose().map_err(|error| error.to_string())?;
-    Ok(grants.subscribe(&pattern, group.as_ref()).map(|permit| {
-        let filter: Vec<_> = permit.filter().iter().map(ToString::to_string).collect();
-        match filter.as_slice() {
-            [] => permit.rule().to_string(),
-            denied => format!("{}, without {}", permit.rule(), denied.join(" ")),
-        }
-    }))
+fn subscription(permit: &SubscribePermit) -> String {
+    let filter: Vec<_> = permit.filter().iter().map(ToString::to_string).collect();
+    match filter.as_slice() {
+        [] => permit.rule().to_string(),
+        denied => format!("{}, without {}", permit.rule(), denied.join(" ")),
+    }
 }
 
 fn print_grants(grants: &Grants) -> Exit {

@@ -2,6 +2,7 @@
 
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::{Filter, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -14,12 +15,33 @@ const AUDIT: &str = "portcullis::audit";
 /// Libraries that say no more than `info`: tungstenite prints payloads at its trace level.
 const CAPPED: [&str; 4] = ["tungstenite", "tokio_tungstenite", "rustls", "hyper"];
 
+/// Lines that wait for a reader of standard error that is behind.
+const WAITING_LINES: usize = 65_536;
+
+/// Keeps the log written; what waits is written when it is dropped.
+pub(super) struct Logs {
+    dropped: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl Logs {
+    /// Lines that were dropped because whoever reads the log stood still: the gateway does not stand still with it.
+    pub(super) fn dropped_lines(&self) -> usize {
+        self.dropped.dropped_lines()
+    }
+}
+
 /// Installs the subscriber of the process. `RUST_LOG` goes before the configured filter. Fails if the filter cannot
 /// be read, or a subscriber is installed already.
-pub(super) fn install(settings: &LogSettings) -> Result<(), String> {
+pub(super) fn install(settings: &LogSettings) -> Result<Logs, String> {
     let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| settings.filter.clone());
     let filter = filter(&wanted)?;
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING_LINES)
+        .lossy(true)
+        .finish(std::io::stderr());
+    let logs = Logs { dropped: writer.error_counter(), _writer: guard };
+    let lines = fmt::layer().with_writer(writer);
     match settings.format {
         LogFormat::Text => {
             let lines = lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
@@ -29,7 +51,8 @@ pub(super) fn install(settings: &LogSettings) -> Result<(), String> {
             .with(lines.json().flatten_event(true).with_filter(filter))
             .try_init(),
     }
-    .map_err(|error| error.to_string())
+    .map_err(|error| error.to_string())?;
+    Ok(logs)
 }
 
 /// What the operator wants, the audit log whatever that is, and of the capped libraries no more than their cap. Both

@@ -2,14 +2,19 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::interval;
 
 use super::exit::Exit;
-use super::logs;
+use super::logs::{self, Logs};
 use crate::load;
 use crate::report::chain;
 use crate::server::{Server, StartError};
+
+/// Between two looks at whether log lines were dropped.
+const LOG_CHECK: Duration = Duration::from_secs(10);
 
 pub(super) fn run(config: &Path) -> Exit {
     let settings = match load::settings(config) {
@@ -19,10 +24,13 @@ pub(super) fn run(config: &Path) -> Exit {
             return Exit::Config;
         }
     };
-    if let Err(error) = logs::install(&settings.log) {
-        eprintln!("log.filter: {error}");
-        return Exit::Config;
-    }
+    let logs = match logs::install(&settings.log) {
+        Ok(logs) => logs,
+        Err(error) => {
+            eprintln!("log.filter: {error}");
+            return Exit::Config;
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -30,13 +38,13 @@ pub(super) fn run(config: &Path) -> Exit {
             return Exit::Refused;
         }
     };
-    let exit = runtime.block_on(serve(config));
+    let exit = runtime.block_on(serve(config, &logs));
     // A reload that still reads its files is not waited for.
     runtime.shutdown_background();
     exit
 }
 
-async fn serve(config: &Path) -> Exit {
+async fn serve(config: &Path, logs: &Logs) -> Exit {
     let signals = || Ok::<_, io::Error>((StopSignals::new()?, signal(SignalKind::hangup())?));
     let (mut stop, mut hangup) = match signals() {
         Ok(signals) => signals,
@@ -50,9 +58,17 @@ async fn serve(config: &Path) -> Exit {
         Err(error) => return refused(&error),
     };
     notify(&[sd_notify::NotifyState::Ready]);
+    let (mut look_at_logs, mut told) = (interval(LOG_CHECK), 0);
     loop {
         tokio::select! {
             () = stop.received() => break,
+            _ = look_at_logs.tick() => {
+                let dropped = logs.dropped_lines();
+                if dropped > told {
+                    tracing::error!(lines = dropped - told, "log lines were dropped: whoever reads the log stood still");
+                    told = dropped;
+                }
+            }
             _ = hangup.recv() => tokio::select! {
                 () = stop.received() => break,
                 attempt = server.reload_handle().reload() => {

@@ -104,10 +104,11 @@ impl CloseReason {
         Self { code: frame.code.into(), reason: reason.to_owned(), retry_after }
     }
 
-    /// A verdict on the certificate or the service stands until a file or the policy changes; all else may pass.
+    /// A verdict on the certificate or the service stands until a file or the policy changes; all else may pass. Where
+    /// an anchor was taken away, the new certificate may be there already: files are read anew on each attempt.
     pub(super) fn pace(&self) -> Pace {
         match (self.code, self.reason.as_str()) {
-            (4403, "revocation_unknown") => Pace::Usual,
+            (4403, "revocation_unknown" | "untrusted") => Pace::Usual,
             (4403, _) | (1008, "connect_forbidden" | "kicked" | "protocol_abuse") => Pace::Slow,
             _ => Pace::Usual,
         }
@@ -184,12 +185,13 @@ mod tests {
     #[test]
     fn verdicts_are_retried_slowly_and_faults_at_the_usual_pace() {
         for (code, reason) in
-            [(4403, "revoked"), (4403, "denied"), (4403, "untrusted"), (1008, "connect_forbidden")]
+            [(4403, "revoked"), (4403, "denied"), (1008, "connect_forbidden"), (1008, "kicked")]
         {
             assert_eq!(close(code, reason).pace(), Pace::Slow, "{reason}");
         }
         for (code, reason) in [
             (4403, "revocation_unknown"),
+            (4403, "untrusted"),
             (4401, "credential_deadline"),
             (1001, "draining"),
             (1008, "rate_limited"),

@@ -74,6 +74,8 @@ pub enum Why {
     Template(#[from] TemplateError),
     #[error("the rule cannot give a service")]
     Rule(#[from] RuleError),
+    #[error("the file is empty; a policy that grants nothing says so in a comment")]
+    EmptyPolicy,
     #[error("the grant cannot be")]
     Grant(#[from] policy::GrantFault),
     #[error("cannot read {}", path.display())]

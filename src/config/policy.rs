@@ -8,9 +8,14 @@ use super::{Faults, Why};
 use crate::identity::{Role, RuleName};
 use crate::policy::{Grant, GroupName, PatternTemplate, ResponseRule, Responses, ServicePattern};
 
-/// An empty file is an empty policy: nobody may do anything.
+/// A file without a grant is an empty policy: nobody may do anything. A file without anything is none: it is what a
+/// write that was cut short leaves, and would end every session.
 pub(super) fn grants(text: &str) -> Result<Vec<Grant>, Faults> {
     let mut faults = Faults::default();
+    if text.trim().is_empty() {
+        faults.add("", Why::EmptyPolicy);
+        return Err(faults);
+    }
     let mut table = parse_table(text)?;
     let files = if table.contains_key("grant") {
         blocks::<file::Grant>(&mut table, "grant", &mut faults)

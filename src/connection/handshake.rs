@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::generation::ListenerState;
+use crate::identity::certificate::CertificateId;
 use crate::identity::peer::VerifiedPeer;
 use crate::trust::VerifyError;
 use crate::trust::verifier::{CaptureError, capture};
@@ -25,7 +26,11 @@ const LINGER_BYTES: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     #[error("the client certificate was refused")]
-    Certificate(#[source] Box<VerifyError>),
+    Certificate {
+        certificate: CertificateId,
+        #[source]
+        why: Box<VerifyError>,
+    },
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
     #[error("the TLS session was resumed, which skips the verifier")]
@@ -43,9 +48,9 @@ pub async fn accept(
     let (stream, peer) = match capture(accepting).await {
         Ok(verified) => verified,
         Err(CaptureError::Unverified) => return Err(HandshakeError::Unverified),
-        Err(CaptureError::Refused { verdict, error: (_, socket) }) => {
+        Err(CaptureError::Refused { verdict, certificate, error: (_, socket) }) => {
             linger(socket).await;
-            return Err(HandshakeError::Certificate(Box::new(verdict)));
+            return Err(HandshakeError::Certificate { certificate, why: Box::new(verdict) });
         }
         Err(CaptureError::Failed((error, socket))) => {
             linger(socket).await;

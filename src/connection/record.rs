@@ -10,6 +10,7 @@ use super::identify::{Admitted, Turned};
 use super::upgrade::{Denied, Problem};
 use crate::gateway::Gateway;
 use crate::identity::ServiceIdentity;
+use crate::identity::certificate::CertificateId;
 use crate::identity::peer::VerifiedPeer;
 use crate::report::chain;
 use crate::session::{CloseReason, Counts, Session};
@@ -19,7 +20,7 @@ pub(super) struct Record {
     gateway: Arc<Gateway>,
     peer: SocketAddr,
     since: Instant,
-    fingerprint: Option<String>,
+    certificate: Option<CertificateId>,
     identity: Option<ServiceIdentity>,
     session: Option<String>,
     end: End,
@@ -40,7 +41,7 @@ impl Record {
             gateway: gateway.clone(),
             peer,
             since: Instant::now(),
-            fingerprint: None,
+            certificate: None,
             identity: None,
             session: None,
             end: End::Aborted,
@@ -52,13 +53,16 @@ impl Record {
     }
 
     pub(super) fn handshake_failed<T>(&mut self, error: &HandshakeError) -> Option<T> {
+        if let HandshakeError::Certificate { certificate, .. } = error {
+            self.certificate = Some(*certificate);
+        }
         self.end = End::Handshake(chain(error));
         None
     }
 
     pub(super) fn verified(&mut self, peer: &VerifiedPeer) {
         self.gateway.metrics.handshake(self.since.elapsed());
-        self.fingerprint = Some(peer.facts().fingerprint().to_string());
+        self.certificate = Some(peer.facts().id());
     }
 
     pub(super) fn judged(&mut self, verdict: &Result<Admitted, Turned>) {
@@ -73,7 +77,7 @@ impl Record {
     pub(super) fn opened(&mut self, session: &Session) {
         self.session = Some(session.id().to_string());
         self.gateway.metrics.opened(self.since.elapsed());
-        crate::audit::admitted(session.id(), session.standing(), self.peer, self.fingerprint.as_deref());
+        crate::audit::admitted(session.id(), session.standing(), self.peer, session.certificate());
         // What holds unless the session says otherwise: its task panicked, or was aborted.
         self.end = End::Closed(CloseReason::Internal, Counts::default());
     }
@@ -86,7 +90,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let (peer, seconds) = (self.peer, self.since.elapsed().as_secs_f64());
-        let fingerprint = self.fingerprint.as_deref().unwrap_or("-");
+        let certificate = self.certificate;
         let service = self.identity.as_ref().map_or("-", |identity| identity.service().as_str());
         let session = self.session.as_deref().unwrap_or("-");
         let generation = self.gateway.generation_number();
@@ -101,17 +105,17 @@ impl Drop for Record {
             }
             End::Refused(kind, why) => {
                 self.gateway.metrics.refused(kind);
-                crate::audit::refused(peer, fingerprint, service, kind, why, generation);
+                crate::audit::refused(peer, certificate, service, kind, why, generation);
             }
             End::Handshake(why) => {
                 self.gateway.metrics.refused("handshake");
-                crate::audit::refused(peer, fingerprint, service, "handshake", why, generation);
+                crate::audit::refused(peer, certificate, service, "handshake", why, generation);
             }
             End::TimedOut => {
                 self.gateway.metrics.refused("deadline");
                 crate::audit::refused(
                     peer,
-                    fingerprint,
+                    certificate,
                     service,
                     "deadline",
                     "not open within the deadline",

@@ -15,7 +15,7 @@ use x509_parser::time::ASN1Time;
 
 use super::der::{self, NotDer, tag};
 
-pub use ids::{AnchorSetId, CrlNumber, Fingerprint, IssuerId, Serial};
+pub use ids::{AnchorSetId, CertificateId, CrlNumber, Fingerprint, IssuerId, Serial};
 
 /// A place in a certificate that a mapping rule may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -178,6 +178,11 @@ impl CertificateFacts {
 
     pub fn serial(&self) -> Serial {
         self.serial
+    }
+
+    /// What a log calls the certificate.
+    pub fn id(&self) -> CertificateId {
+        CertificateId { serial: Some(self.serial), fingerprint: self.fingerprint }
     }
 
     pub fn fingerprint(&self) -> Fingerprint {

@@ -84,8 +84,16 @@ impl Reader {
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
-    File::open(path)
+    open_regular(path)
         .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|error| Unread::Failed(Arc::new(error)))?;
     if bytes.len() as u64 > MOST_BYTES { Err(Unread::TooLarge) } else { Ok(bytes) }
+}
+
+/// A pipe or a device in the place of a file would keep its reader waiting, and with it every later reload.
+fn open_regular(path: &Path) -> io::Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    File::open(path)
 }

@@ -1,7 +1,5 @@
 //! What an attempt comes to, one after the other.
 
-use tokio::time::timeout;
-
 use super::*;
 use crate::load::tests::{Files, POLICY};
 
@@ -100,8 +98,14 @@ async fn a_change_between_the_first_load_and_the_watch_is_noticed() {
     let loaded = files.load();
     files.write("policy.toml", POLICY.replace("orders.>", "orders.*"));
     let gateway = Arc::new(Gateway::new("test", loaded.generation));
-    let (reloader, _handle) = Reloader::new(gateway, files.config(), loaded.settings, loaded.digest);
-    timeout(Duration::from_secs(5), reloader.watcher.changed()).await.expect("a change to look at");
+    let (reloader, handle) = Reloader::new(gateway.clone(), files.config(), loaded.settings, loaded.digest);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(reloader.run(stop.clone()));
+    // The first thing that it does is to look; whoever asks is answered after that.
+    assert_eq!(handle.reload().await, Some(Attempt::Unchanged));
+    assert_eq!(gateway.generation_number(), 2);
+    stop.cancel();
+    running.await.expect("it ends");
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::CloseReason;
-use crate::identity::NameError;
 use crate::limits::Limits;
 use crate::policy::Denial;
 use crate::protocol::{Command, ErrorCode, ErrorEvent, Event, Op, OpId, Sid};
@@ -14,7 +13,7 @@ use crate::topic::{MAX_TOPIC_BYTES, TopicError};
 #[derive(Debug)]
 pub enum Fault {
     Topic(TopicError),
-    Group(NameError),
+    Group(TopicError),
     SidInUse,
     UnknownSid,
     Forbidden(Denial),
@@ -91,7 +90,7 @@ impl Fault {
     fn reason(&self) -> Cow<'static, str> {
         match self {
             Self::Topic(error) => error.to_string().into(),
-            Self::Group(error) => format!("group: {error}").into(),
+            Self::Group(error) => format!("the group's name is spelled like a topic: {error}").into(),
             Self::SidInUse => "a subscription of this sid exists; end it first or choose another sid".into(),
             Self::UnknownSid => "there is no subscription of this sid".into(),
             Self::Forbidden(_) => "forbidden".into(),
@@ -120,12 +119,6 @@ impl Fault {
 impl From<TopicError> for Fault {
     fn from(error: TopicError) -> Self {
         Self::Topic(error)
-    }
-}
-
-impl From<NameError> for Fault {
-    fn from(error: NameError) -> Self {
-        Self::Group(error)
     }
 }
 

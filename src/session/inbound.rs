@@ -115,7 +115,7 @@ impl Session {
             return Err(Fault::TooManySubscriptions(self.limits.max_subscriptions));
         }
         let pattern = Pattern::parse(topic)?;
-        let group = group.map(GroupName::parse).transpose()?;
+        let group = group.map(GroupName::parse).transpose().map_err(Fault::Group)?;
         let permit = self.standing.grants.subscribe(&pattern, group.as_ref())?;
         let subscription = self.gateway.router.subscribe(
             permit,

@@ -28,7 +28,14 @@ impl Session {
         let judged = verdict::judge_again(&generation, &mut self.peer, &self.standing, unix_now());
         let standing = judged.map_err(|overruled| {
             let reason = overruled.reason();
-            audit::ended(self.id, &self.standing, reason, &chain(&overruled), generation.number);
+            audit::ended(
+                self.id,
+                &self.standing,
+                self.peer.facts().id(),
+                reason,
+                &chain(&overruled),
+                generation.number,
+            );
             reason
         })?;
         self.credential_end = Instant::now() + until_over(self.peer.deadline(), SystemTime::now());
@@ -62,7 +69,7 @@ impl Session {
         }
         let (reason, generation) = (CloseReason::CredentialDeadline, self.standing.generation);
         let why = format!("a certificate of the chain ended at {}", self.peer.deadline());
-        audit::ended(self.id, &self.standing, reason, &why, generation);
+        audit::ended(self.id, &self.standing, self.peer.facts().id(), reason, &why, generation);
         Err(reason)
     }
 

@@ -16,17 +16,18 @@ use rustls::{
 
 use super::signed::ALGORITHMS;
 use super::{TrustDomains, VerifyError};
+use crate::identity::certificate::CertificateId;
 use crate::identity::peer::{VerifiedChain, VerifiedPeer};
 
 tokio::task_local! {
-    static VERDICT: RefCell<Option<Result<VerifiedChain, VerifyError>>>;
+    static VERDICT: RefCell<Option<Result<VerifiedChain, (VerifyError, CertificateId)>>>;
 }
 
 /// Why a handshake gave no verified peer.
 #[derive(Debug)]
 pub(crate) enum CaptureError<E> {
     /// The peer's chain was refused; the handshake failed by that.
-    Refused { verdict: VerifyError, error: E },
+    Refused { verdict: VerifyError, certificate: CertificateId, error: E },
     /// The handshake failed for another reason, such as a peer without a certificate.
     Failed(E),
     /// The handshake succeeded, and no certificate was verified in it: a resumed session, or another verifier.
@@ -42,7 +43,9 @@ pub(crate) async fn capture<T, E>(
     match VERDICT.scope(RefCell::new(None), run).await {
         (Ok(accepted), Some(Ok(chain))) => Ok((accepted, VerifiedPeer::proven(chain))),
         (Ok(_), Some(Err(_)) | None) => Err(CaptureError::Unverified),
-        (Err(error), Some(Err(verdict))) => Err(CaptureError::Refused { verdict, error }),
+        (Err(error), Some(Err((verdict, certificate)))) => {
+            Err(CaptureError::Refused { verdict, certificate, error })
+        }
         (Err(error), Some(Ok(_)) | None) => Err(CaptureError::Failed(error)),
     }
 }
@@ -86,7 +89,9 @@ impl ClientCertVerifier for ClientVerifier {
         };
         // Nobody to take the verdict means nobody to identify the peer.
         VERDICT
-            .try_with(|slot| slot.replace(Some(verdict)))
+            .try_with(|slot| {
+                slot.replace(Some(verdict.map_err(|error| (error, CertificateId::of(end_entity)))))
+            })
             .map_err(|_| Error::from(CertificateError::ApplicationVerificationFailure))?;
         answer
     }

@@ -274,7 +274,8 @@ async fn who_has_no_grant_or_may_not_connect_gets_403_before_the_101() {
     let line = audit.of("refused").pop().expect("an audit line");
     assert!(line["why"].as_str().expect("a reason").contains("locked-out"), "{line}");
 
-    let nobody = Harness::with(Setup { policy: Some(String::new()), ..Setup::default() }).await;
+    let nobody =
+        Harness::with(Setup { policy: Some("# nobody may do anything".into()), ..Setup::default() }).await;
     assert_eq!(refused_with(&nobody, "billing", &["reader", "writer"]).await.0, 403);
 
     let denies_alone = "[[grant]]\nname = \"d\"\nservices = [\"*\"]\ndeny_publish = [\"x\"]\n";

@@ -52,7 +52,7 @@ async fn sub_prints_what_pub_publishes() {
     let harness = Harness::start().await;
     let reader = Caller::service(&harness, "billing", &["reader"]);
     let writer = Caller::service(&harness, "checkout", &["writer"]);
-    let mut sub = reader.spawn("sub", &["--count", "6", "orders.>"]);
+    let mut sub = reader.spawn("sub", &["--count", "7", "orders.>"]);
     wait_until(|| harness.gateway().router.subscriptions() == 1).await;
     assert_eq!(
         writer.run("pub", &["orders.json", r#"{"n": 1.0}"#]).await,
@@ -66,6 +66,10 @@ async fn sub_prints_what_pub_publishes() {
             "topic": "orders.text", "from": "checkout", "data_base64": "bm8gSlNPTg==", "headers": {"Trace": ["7", "8"]},
         })
     );
+    let (code, _, err) = writer.run("pub", &["orders.text", "{n: 1}"]).await;
+    assert_eq!(code, Some(0));
+    assert!(err.starts_with("note: the data is sent as bytes, it is no JSON text: "), "{err}");
+    assert!(sub.prints().await.contains(r#""data_base64":"e246IDF9""#));
     writer.run("pub", &["--base64", "--count", "2", "orders.bytes", "AP8="]).await;
     for _ in 0..2 {
         assert_eq!(sub.prints().await, r#"{"topic":"orders.bytes","from":"checkout","data_base64":"AP8="}"#);
@@ -173,6 +177,28 @@ async fn sub_ends_when_the_policy_takes_its_last_subscription() {
 }
 
 #[tokio::test]
+async fn sub_ends_when_its_certificate_is_revoked() {
+    let harness = Harness::start().await;
+    let issued = harness.pki.issue(&Profile::service("billing", &["reader"]));
+    let sub = Caller::new(&harness, "billing", &issued).spawn("sub", &["orders.>"]);
+    wait_until(|| harness.gateway().router.subscriptions() == 1).await;
+    harness.pki.revoke(&issued);
+    let ended = sub.ended().await;
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(ended.err.contains("closed by the gateway: revoked (4403)"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn check_counts_what_it_found() {
+    let harness = Harness::start().await;
+    let ended = Binary::run(&["check", "--config", harness.config.to_str().expect("UTF-8")]).await;
+    let grants = POLICY.matches("[[grant]]").count();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.out.starts_with("ok: 1 listener, 1 trust domain, "), "{}", ended.out);
+    assert!(ended.out.contains(&format!(" {grants} grants in ")), "{}", ended.out);
+}
+
+#[tokio::test]
 async fn explain_tells_who_a_certificate_is() {
     let harness = Harness::start().await;
     let write = |name: &str, issued: &Issued| {
@@ -246,6 +272,63 @@ async fn explain_answers_single_questions_for_scripts() {
     }
     let ended = Binary::run(&["explain", "--config", "/nonexistent.toml", "--matrix"]).await;
     assert_eq!(ended.code, Some(5));
+}
+
+#[tokio::test]
+async fn explain_notes_a_role_that_no_certificate_can_have() {
+    let harness = Harness::start().await;
+    let ask =
+        async |role| explain(&harness, &["--service", "a", "--role", role, "--publish", "orders.x"]).await;
+    assert_eq!(ask("writer").await.2, "", "nothing to note");
+    let (code, out, err) = ask("wirter").await;
+    assert_eq!((code, out.as_str()), (Some(1), "denied: `orders.x`: no grant allows it\n"));
+    assert_eq!(err, "note: no mapping rule gives the role `wirter`\n");
+}
+
+#[tokio::test]
+async fn explain_answers_the_question_about_a_certificate() {
+    let harness = Harness::start().await;
+    let path = harness.pki.path("asked.pem");
+    std::fs::write(&path, harness.pki.issue(&Profile::service("billing", &["reader"])).pem).expect("written");
+    let certificate = path.to_str().expect("UTF-8");
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["--publish", "services.billing.x"], 0, "permitted by own-space\n"),
+        (&["--publish", "orders.x"], 1, "denied: `orders.x`: no grant allows it\n"),
+        (&["--subscribe", "orders.>"], 0, "permitted by readers, without orders.internal.>\n"),
+        (
+            &["--subscribe", "orders.>", "--group", "g"],
+            0,
+            "permitted by readers, without orders.internal.>\n",
+        ),
+        (&["--subscribe", "quotes.x"], 1, "denied: `quotes.x`: no grant allows it\n"),
+        (&["--publish", "a.*"], 2, ""),
+        (&["--role", "writer", "--publish", "orders.x"], 2, ""),
+        (&["--service", "billing"], 2, ""),
+    ];
+    for (question, code, output) in cases {
+        let (got, out, err) = explain(&harness, &[&[certificate], question].concat()).await;
+        assert_eq!((got, out.as_str()), (Some(code), output), "{question:?}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn explain_refuses_questions_that_make_no_sense() {
+    let harness = Harness::start().await;
+    let cases: [&[&str]; 9] = [
+        &["--matrix", "--publish", "a"],
+        &["--matrix", "--subscribe", "a"],
+        &["--matrix", "--role", "reader"],
+        &["--matrix", "--group", "g"],
+        &["--matrix", "--service", "a"],
+        &["--service", "a", "--group", "g"],
+        &["--service", "a", "--publish", "x", "--group", "g"],
+        &["--service", "a", "--publish", "x", "--subscribe", "x"],
+        &["--service", "a", "--subscribe", "x", "--group", "not a group"],
+    ];
+    for arguments in cases {
+        let (code, out, _) = explain(&harness, arguments).await;
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}");
+    }
 }
 
 #[tokio::test]

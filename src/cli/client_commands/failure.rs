@@ -24,6 +24,8 @@ pub enum Failure {
     Output(#[source] io::Error),
     #[error("the gateway took every subscription away: {reason}")]
     SubscriptionsLost { reason: String },
+    #[error("the gateway does not take this certificate: {by}")]
+    CertificateRefused { by: String },
 }
 
 impl Failure {
@@ -39,7 +41,7 @@ impl Failure {
             Self::Connect(ConnectError::Closed(reason)) if reason.code == 4403 => Exit::Refused,
             Self::Connect(_) => Exit::NoConnection,
             Self::Operation(fault) => of_operation(fault),
-            Self::SubscriptionsLost { .. } => Exit::Refused,
+            Self::SubscriptionsLost { .. } | Self::CertificateRefused { .. } => Exit::Refused,
         }
     }
 }

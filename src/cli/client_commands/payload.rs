@@ -31,9 +31,19 @@ pub(super) fn body(form: Form, data: Vec<u8>) -> Result<Body, Failure> {
         Form::Text if data.is_empty() => Ok(Body::Empty),
         Form::Text => match serde_json::from_slice::<Box<RawValue>>(&data) {
             Ok(json) => Ok(json.into()),
-            Err(_) => Ok(data.into()),
+            Err(error) => {
+                if looks_like_json(&data) {
+                    eprintln!("note: the data is sent as bytes, it is no JSON text: {error}");
+                }
+                Ok(data.into())
+            }
         },
     }
+}
+
+/// Whether a person who typed this most likely meant an object, an array or a string.
+pub(super) fn looks_like_json(data: &[u8]) -> bool {
+    matches!(data.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
 }
 
 /// The lines of standard input without their ends, from a thread of their own: a read from a terminal cannot be

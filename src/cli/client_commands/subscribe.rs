@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::Failure;
 use super::GatewayArgs;
+use super::events;
 use super::payload::{write_line, write_raw};
 use crate::cli::exit::EXIT_HELP;
 use crate::client::{Client, Event, Events, Message, SubscribeOptions, Subscription};
@@ -62,7 +63,7 @@ impl SubscribeArgs {
         while left > 0 {
             tokio::select! {
                 biased;
-                Some(event) = events.next() => report(&event, &mut lost),
+                Some(event) = events.next() => report(&event, &mut lost)?,
                 message = messages.recv() => match message {
                     Some(message) if self.print(&message)? => left -= 1,
                     Some(_) => return Ok(()),
@@ -93,7 +94,7 @@ async fn forward(mut subscription: Subscription, sender: mpsc::Sender<Message>) 
     while let Some(message) = subscription.next().await {
         if subscription.missed() > missed {
             missed = subscription.missed();
-            tracing::warn!(pattern = %subscription.pattern(), missed, "messages were dropped: output is too slow");
+            eprintln!("`{}`: {missed} messages dropped so far: output is too slow", subscription.pattern());
         }
         if sender.send(message).await.is_err() {
             break;
@@ -101,28 +102,30 @@ async fn forward(mut subscription: Subscription, sender: mpsc::Sender<Message>) 
     }
 }
 
-/// Tells of the connection on standard error, and keeps why a subscription was lost.
-fn report(event: &Event, lost: &mut String) {
-    match event {
-        Event::Disconnected { reason, retry_in: Some(wait), .. } => {
-            tracing::warn!(reason = %reason, retry_in = ?wait, "disconnected");
-        }
-        Event::ConnectFailed { error, retry_in } => {
-            tracing::warn!(error = %error, retry_in = ?retry_in, "cannot connect");
-        }
-        Event::SubscriptionLost { pattern, reason } => {
-            tracing::warn!(pattern = %pattern, reason = %reason, "subscription lost");
-            reason.clone_into(lost);
-        }
-        _ => {}
+/// Tells of the connection on standard error, and keeps why a subscription was lost. An error if no attempt to come
+/// back can help.
+fn report(event: &Event, lost: &mut String) -> Result<(), Failure> {
+    if let Some(failure) = events::lasting_refusal(event) {
+        return Err(failure);
     }
+    if let Some(line) = events::line(event) {
+        eprintln!("{line}");
+    }
+    if let Event::SubscriptionLost { reason, .. } = event {
+        reason.clone_into(lost);
+    }
+    Ok(())
 }
 
 /// The event may come a moment after the subscription's end.
 async fn why_lost(mut events: Events, mut lost: String) -> Failure {
     while lost.is_empty() {
         match events.next().await {
-            Some(event) => report(&event, &mut lost),
+            Some(event) => {
+                if let Err(failure) = report(&event, &mut lost) {
+                    return failure;
+                }
+            }
             None => break,
         }
     }

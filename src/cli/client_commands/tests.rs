@@ -3,7 +3,7 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::json;
 
-use super::payload::{Form, body, next_line, write_line, write_raw};
+use super::payload::{Form, body, looks_like_json, next_line, write_line, write_raw};
 use super::{Failure, PublishArgs, SubscribeArgs, parse_duration, parse_header};
 use crate::cli::exit::Exit;
 use crate::client::{Body, Headers, Message, OperationError};
@@ -67,6 +67,16 @@ fn data_is_json_where_it_is_json() {
         matches!(body(Form::Base64, b"AAEC\n".to_vec()), Ok(Body::Bytes(bytes)) if bytes.as_ref() == [0, 1, 2])
     );
     assert!(matches!(body(Form::Base64, b"?".to_vec()), Err(Failure::Base64)));
+}
+
+#[test]
+fn data_that_begins_like_json_is_told_from_words() {
+    for data in ["{a: 1}", "[1,", "\"open", "  {"] {
+        assert!(looks_like_json(data.as_bytes()), "{data}");
+    }
+    for data in ["", " ", "plain", "1.", "nul"] {
+        assert!(!looks_like_json(data.as_bytes()), "{data}");
+    }
 }
 
 #[test]

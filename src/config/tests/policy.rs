@@ -12,9 +12,10 @@ fn faults(text: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn an_empty_file_grants_nothing() {
-    for text in ["", "# nobody yet\n"] {
-        assert_eq!(parse_policy(text).unwrap(), []);
+fn a_file_without_a_grant_grants_nothing_and_one_without_anything_is_a_fault() {
+    assert_eq!(parse_policy("# nobody yet\n").unwrap(), []);
+    for text in ["", " \n"] {
+        assert_eq!(faults(text), [(String::new(), "EmptyPolicy".to_owned())]);
     }
 }
 

@@ -116,6 +116,24 @@ digest_type! {
     AnchorSetId
 }
 
+/// What a log calls a certificate: the serial that a CA revokes by, and the fingerprint that nothing else has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificateId {
+    /// `None` for a certificate that cannot be read.
+    pub serial: Option<Serial>,
+    pub fingerprint: Fingerprint,
+}
+
+impl CertificateId {
+    /// The name of whatever a peer presented.
+    pub fn of(der: &[u8]) -> Self {
+        match super::CertificateFacts::parse(der) {
+            Ok(facts) => facts.id(),
+            Err(_) => Self { serial: None, fingerprint: Fingerprint::of(der) },
+        }
+    }
+}
+
 impl IssuerId {
     /// The issuer that a trust anchor (or any CA certificate read as one) stands for.
     pub(crate) fn of_anchor(anchor: &TrustAnchor<'_>) -> Self {

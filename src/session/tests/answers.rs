@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::identity::NameError;
 use crate::limits::Limits;
 use crate::policy::DenialReason;
 use crate::protocol::{ErrorCode, Event, Op, OpId, Sid};
@@ -49,7 +48,7 @@ fn every_fault() -> Vec<(Fault, ErrorCode)> {
     };
     let faults = vec![
         (TopicError::EmptyToken.into(), ErrorCode::BadMessage),
-        (NameError::Empty.into(), ErrorCode::BadMessage),
+        (Fault::Group(TopicError::Empty), ErrorCode::BadMessage),
         (Fault::SidInUse, ErrorCode::BadMessage),
         (Fault::UnknownSid, ErrorCode::BadMessage),
         (denial(), ErrorCode::Forbidden),

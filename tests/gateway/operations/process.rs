@@ -178,9 +178,9 @@ async fn a_second_sigterm_ends_the_drain_at_once() {
     assert_eq!(status.code(), Some(1));
 }
 
-/// The policy is a pipe that nobody writes to: the reload waits for it as long as it lives.
+/// The policy is a pipe that nobody writes to: who opens it waits for as long as it lives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn sigterm_does_not_wait_for_a_reload() {
+async fn a_pipe_in_the_place_of_a_file_is_refused_and_holds_nothing_up() {
     let folder = tempfile::tempdir().expect("a folder");
     Pki::new(folder.path());
     let more = "[log]\nformat = \"json\"\n[reload]\npoll_interval_ms = 3600000".into();
@@ -191,6 +191,8 @@ async fn sigterm_does_not_wait_for_a_reload() {
     std::fs::remove_file(&policy).expect("removed");
     assert!(Command::new("mkfifo").arg(&policy).status().expect("mkfifo").success());
     serving.signal("HUP");
+    let refused = || serving.line("the changed files are refused; the generation before them stays");
+    while !refused()["fault"].as_str().is_some_and(|fault| fault.ends_with("it is not a regular file")) {}
     serving.signal("TERM");
     serving.line("stopped");
     let status = tokio::task::block_in_place(|| serving.child.wait()).expect("ended");

@@ -65,6 +65,8 @@ async fn who_may_not_connect_any_more_is_closed() {
     assert!(!may_connect(&harness, &service(&harness, "billing", &[])).await);
     stays.nothing_came().await;
     harness.set_policy("").await;
+    stays.nothing_came().await;
+    harness.set_policy("# nobody may do anything").await;
     assert_eq!(stays.closed().await, frame(1008, "connect_forbidden"));
 }
 
