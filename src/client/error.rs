@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite;
 
 use super::refusal::{CloseReason, Refusal};
 use super::wire::{Rejection, WireError};
+use crate::identity::ServiceName;
 use crate::topic::TopicError;
 
 /// Options that cannot work.
@@ -146,8 +147,9 @@ pub enum OperationError {
     Timeout { after: Duration },
     #[error("nobody answers requests on this topic")]
     NoResponders,
-    #[error("the policy does not allow it: {reason}")]
-    Forbidden { reason: String },
+    /// `service` is who this client was to the gateway, if there still is a session.
+    #[error("{}", forbidden(service.as_ref(), rejection))]
+    Forbidden { service: Option<ServiceName>, rejection: Box<Rejection> },
     #[error("the payload has {bytes} bytes, the gateway takes {limit}")]
     TooLarge { bytes: usize, limit: usize },
     #[error("the whole operation has {bytes} bytes, this client sends {limit}; see `max_message_bytes`")]
@@ -162,4 +164,49 @@ pub enum OperationError {
     Encode { source: serde_json::Error },
     #[error("the gateway's answer is not understood")]
     Answer { source: WireError },
+}
+
+fn forbidden(service: Option<&ServiceName>, rejection: &Rejection) -> String {
+    let Some(topic) = &rejection.topic else {
+        return format!("the policy does not allow it: {}", rejection.reason.escape_debug());
+    };
+    let who = service.map_or_else(|| "this service".to_owned(), |service| format!("`{service}`"));
+    let act = match rejection.operation.as_deref() {
+        Some("pub") => "publish on",
+        Some("req") => "send requests on",
+        Some("sub") => "subscribe to",
+        _ => "use",
+    };
+    format!("{who} may not {act} `{}`; `portcullis whoami` lists its grants", topic.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::ErrorCode;
+    use super::*;
+
+    #[test]
+    fn a_denial_says_who_may_not_do_what() {
+        let told = |service: Option<&str>, operation: &str, topic: Option<&str>| {
+            let rejection = Rejection {
+                code: ErrorCode::Forbidden,
+                reason: "forbidden".into(),
+                operation: Some(operation.into()),
+                topic: topic.map(Into::into),
+                retry_after: None,
+            };
+            let service = service.map(|name| ServiceName::parse(name).unwrap());
+            OperationError::Forbidden { service, rejection: rejection.into() }.to_string()
+        };
+        assert_eq!(
+            told(Some("checkout"), "pub", Some("forbidden.x")),
+            "`checkout` may not publish on `forbidden.x`; `portcullis whoami` lists its grants"
+        );
+        assert_eq!(
+            told(None, "sub", Some("a.>")),
+            "this service may not subscribe to `a.>`; `portcullis whoami` lists its grants"
+        );
+        assert!(!told(None, "req", Some("\u{1b}[2J")).contains('\u{1b}'));
+        assert_eq!(told(None, "pub", None), "the policy does not allow it: forbidden");
+    }
 }

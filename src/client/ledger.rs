@@ -337,7 +337,7 @@ impl Ledger {
 
 fn rejection_to_error(rejection: Rejection) -> OperationError {
     match rejection.code {
-        ErrorCode::Forbidden => OperationError::Forbidden { reason: rejection.reason },
+        ErrorCode::Forbidden => OperationError::Forbidden { service: None, rejection: rejection.into() },
         ErrorCode::NoResponders => OperationError::NoResponders,
         _ => OperationError::Rejected(Box::new(rejection)),
     }

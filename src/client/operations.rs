@@ -143,7 +143,13 @@ impl Shared {
             outbox.send(text, opens).await.map_err(|_| OperationError::NotConnected)?;
             answer.await.unwrap_or(Err(OperationError::Disconnected))
         });
-        outcome.await.unwrap_or(Err(OperationError::Timeout { after }))
+        match outcome.await.unwrap_or(Err(OperationError::Timeout { after })) {
+            Err(OperationError::Forbidden { rejection, .. }) => {
+                let service = self.standing.borrow().as_ref().map(|standing| standing.service.clone());
+                Err(OperationError::Forbidden { service, rejection })
+            }
+            outcome => outcome,
+        }
     }
 
     fn encode(&self, command: Command<'_>) -> Answer<String> {

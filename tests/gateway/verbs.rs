@@ -136,6 +136,7 @@ async fn exit_codes_tell_refusals_mistakes_and_missing_connections_apart() {
     let (code, _, err) = caller.run("pub", &["orders.x", "1"]).await;
     assert_eq!(code, Some(1), "{err}");
     assert!(!err.contains("writers"), "the policy's rule is not told: {err}");
+    assert!(err.contains("`billing` may not publish on `orders.x`; `portcullis whoami`"), "{err}");
     assert_eq!(caller.run("sub", &["quotes.x"]).await.0, Some(1));
     assert_eq!(caller.run("pub", &["orders..x", "1"]).await.0, Some(2));
     assert_eq!(caller.run("pub", &["--base64", "services.billing.x", "*"]).await.0, Some(2));

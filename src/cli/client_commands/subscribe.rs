@@ -60,14 +60,22 @@ impl SubscribeArgs {
         drop(sender);
         let mut left = self.count.unwrap_or(u64::MAX);
         let mut lost = String::new();
+        let mut refused = None;
         while left > 0 {
             tokio::select! {
                 biased;
-                Some(event) = events.next() => report(&event, &mut lost)?,
+                Some(event) = events.next() => if let Err(failure) = report(&event, &mut lost) {
+                    // What came before is printed still; then the messages end.
+                    client.close().await;
+                    refused = Some(failure);
+                },
                 message = messages.recv() => match message {
                     Some(message) if self.print(&message)? => left -= 1,
                     Some(_) => return Ok(()),
-                    None => return Err(why_lost(events, lost).await),
+                    None => return Err(match refused {
+                        Some(failure) => failure,
+                        None => why_lost(events, lost).await,
+                    }),
                 },
             }
         }

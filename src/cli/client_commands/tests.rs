@@ -6,7 +6,7 @@ use serde_json::json;
 use super::payload::{Form, body, looks_like_json, next_line, write_line, write_raw};
 use super::{Failure, PublishArgs, SubscribeArgs, parse_duration, parse_header};
 use crate::cli::exit::Exit;
-use crate::client::{Body, Headers, Message, OperationError};
+use crate::client::{Body, ErrorCode, Headers, Message, OperationError, Rejection};
 use crate::topic::Topic;
 
 #[derive(Parser)]
@@ -115,7 +115,15 @@ fn a_message_is_one_line_whatever_its_payload() {
 fn each_failure_has_its_exit_code() {
     let exit = |fault: OperationError| Failure::from(fault).exit();
     assert_eq!(exit(OperationError::NoResponders), Exit::Refused);
-    assert_eq!(exit(OperationError::Forbidden { reason: String::new() }), Exit::Refused);
+    let rejection = Rejection {
+        code: ErrorCode::Forbidden,
+        reason: String::new(),
+        operation: None,
+        topic: None,
+        retry_after: None,
+    };
+    let forbidden = OperationError::Forbidden { service: None, rejection: rejection.into() };
+    assert_eq!(exit(forbidden), Exit::Refused);
     assert_eq!(exit(OperationError::Disconnected), Exit::NoConnection);
     assert_eq!(exit(OperationError::Timeout { after: Duration::from_secs(1) }), Exit::Timeout);
     assert_eq!(Failure::Base64.exit(), Exit::Usage);
