@@ -23,7 +23,7 @@ pub use upgrade::{Denied, Dialect, OriginRule, Problem, UpgradeRules};
 
 use crate::gateway::Gateway;
 use crate::limits::Admission;
-use crate::session::Session;
+use crate::session::{Origin, Session};
 use record::Record;
 
 /// Serves one accepted socket to its end.
@@ -76,7 +76,8 @@ async fn open(
         Err(refusal) => return record.refused(&refusal),
     };
 
-    let session = Session::open(gateway.clone(), admitted.peer, admitted.standing, admitted.place);
+    let origin = Origin { address: record.peer(), listener: listener.index };
+    let session = Session::open(gateway.clone(), origin, admitted.peer, admitted.standing, admitted.place);
     record.opened(&session);
     Some(Opened { session, stream, early })
 }

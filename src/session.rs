@@ -20,6 +20,7 @@ mod requests;
 mod wire;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -32,7 +33,7 @@ pub use fault::Operation;
 pub use id::{SessionId, random};
 pub use outbound::{Delivery, Outbox, Outgoing};
 pub use pace::Pace;
-pub use registry::{Registration, Registry};
+pub use registry::{Live, Registration, Registry};
 
 use crate::clock::until_over;
 use crate::gateway::{Gateway, Phase};
@@ -50,6 +51,15 @@ use lanes::Lanes;
 use requests::Requests;
 use wire::{Reader, Writer};
 
+/// Where a session came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// The address of the peer.
+    pub address: SocketAddr,
+    /// Which listener, in the order of the configuration.
+    pub listener: usize,
+}
+
 /// What a session counted, for its record.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
@@ -62,7 +72,8 @@ pub struct Counts {
 pub struct Session {
     id: SessionId,
     gateway: Arc<Gateway>,
-    peer: VerifiedPeer,
+    origin: Origin,
+    peer: Arc<VerifiedPeer>,
     standing: Standing,
     limits: Arc<Limits>,
     outbox: Arc<Outbox>,
@@ -83,7 +94,7 @@ pub struct Session {
     /// What of the counts the metrics know, and when they hear of the rest.
     told: Counts,
     tells_at: Instant,
-    _registration: Registration,
+    registration: Registration,
     _place: ServicePlace,
 }
 
@@ -93,13 +104,21 @@ const TELLING: Duration = Duration::from_secs(1);
 impl Session {
     /// Registers a session, so that from here on every change reaches it. The verdict it came with may be of an older
     /// generation; the loop's first act is to look.
-    pub fn open(gateway: Arc<Gateway>, peer: VerifiedPeer, standing: Standing, place: ServicePlace) -> Self {
+    pub fn open(
+        gateway: Arc<Gateway>,
+        origin: Origin,
+        peer: Arc<VerifiedPeer>,
+        standing: Standing,
+        place: ServicePlace,
+    ) -> Self {
         let limits = gateway.generation().limits.clone();
         let id = SessionId::random();
         let outbox = Arc::new(Outbox::new(limits.max_queue_messages, limits.max_queue_bytes));
-        let registration = gateway.registry.register(id, standing.identity.service().clone(), outbox.clone());
+        let live = Live { id, origin, peer: peer.clone(), standing: standing.clone() };
+        let registration = gateway.registry.register(live, outbox.clone());
         Self {
             id,
+            origin,
             rate: gateway.rates.rate(standing.identity.service(), &limits),
             rights: ReplyRights::new(limits.max_reply_rights),
             credential_end: Instant::now() + until_over(peer.deadline(), SystemTime::now()),
@@ -116,7 +135,7 @@ impl Session {
             counts: Counts::default(),
             told: Counts::default(),
             tells_at: Instant::now(),
-            _registration: registration,
+            registration,
             _place: place,
             gateway,
             peer,

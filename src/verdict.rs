@@ -22,6 +22,13 @@ pub struct Standing {
     policy: Arc<Policy>,
 }
 
+impl Standing {
+    /// Whether both are the same service with the same roles under the same policy, whatever the generation.
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.identity == other.identity && Arc::ptr_eq(&self.policy, &other.policy)
+    }
+}
+
 /// Why a verified peer may not be here.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -56,19 +63,26 @@ pub enum Overruled {
     Connect(#[source] Denial),
 }
 
+/// A live session that may stay: its peer, by another path if the anchors changed, and as what it stands now.
+pub struct Upheld {
+    pub peer: Arc<VerifiedPeer>,
+    pub standing: Standing,
+}
+
 /// Judges a live session by a newer generation: its certificate against trust and revocation, its name against the
-/// mapping, its rights against the policy. Keeps the grants as they are where nothing they rest on changed.
+/// mapping, its rights against the policy. Keeps the grants as they are where nothing they rest on changed. The session
+/// itself asks, and so does whoever wants to know what a generation would do to it.
 pub fn judge_again(
     generation: &Generation,
-    peer: &mut VerifiedPeer,
+    peer: &Arc<VerifiedPeer>,
     before: &Standing,
     now: UnixTime,
-) -> Result<Standing, Overruled> {
-    match generation.trust.recheck(peer, now)? {
-        Recheck::Same => {}
-        Recheck::Reverified(by_another_path) => *peer = *by_another_path,
-    }
-    let identity = generation.trust.identify(peer)?;
+) -> Result<Upheld, Overruled> {
+    let peer = match generation.trust.recheck(peer, now)? {
+        Recheck::Same => peer.clone(),
+        Recheck::Reverified(by_another_path) => Arc::from(by_another_path),
+    };
+    let identity = generation.trust.identify(&peer)?;
     if identity.service() != before.identity.service() || identity.trust() != before.identity.trust() {
         let (service, trust) = (identity.service().clone(), identity.trust().clone());
         return Err(Overruled::Another { service, trust });
@@ -80,7 +94,8 @@ pub fn judge_again(
     } else {
         Arc::new(generation.policy.grants(identity.service(), identity.roles()))
     };
-    stand(generation, identity, grants).map_err(Overruled::Connect)
+    let standing = stand(generation, identity, grants).map_err(Overruled::Connect)?;
+    Ok(Upheld { peer, standing })
 }
 
 fn stand(

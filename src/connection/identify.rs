@@ -1,5 +1,7 @@
 //! Who the verified peer is, and whether there is a place for it: the verdict that the upgrade stage answers with.
 
+use std::sync::Arc;
+
 use crate::clock::unix_now;
 use crate::gateway::{Gateway, Phase};
 use crate::generation::Generation;
@@ -9,7 +11,7 @@ use crate::verdict::{self, Overruled, Refusal, Standing};
 
 /// A peer that may have its 101 if its request is in order.
 pub struct Admitted {
-    pub peer: VerifiedPeer,
+    pub peer: Arc<VerifiedPeer>,
     pub standing: Standing,
     pub place: ServicePlace,
 }
@@ -42,7 +44,7 @@ pub fn identify(
     }
     let standing = verdict::judge(generation, &peer)?;
     let place = admission.take_service(standing.identity.service(), &generation.limits)?;
-    Ok(Admitted { peer, standing, place })
+    Ok(Admitted { peer: Arc::new(peer), standing, place })
 }
 
 impl Admitted {
@@ -54,7 +56,8 @@ impl Admitted {
         }
         if gateway.generation_number() != self.standing.generation {
             let generation = gateway.generation();
-            self.standing = verdict::judge_again(&generation, &mut self.peer, &self.standing, unix_now())?;
+            let upheld = verdict::judge_again(&generation, &self.peer, &self.standing, unix_now())?;
+            (self.peer, self.standing) = (upheld.peer, upheld.standing);
         }
         Ok(self)
     }

@@ -48,6 +48,11 @@ impl Record {
         }
     }
 
+    /// The address of the peer.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
     pub(super) fn timed_out(&mut self) {
         self.end = End::TimedOut;
     }

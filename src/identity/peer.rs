@@ -11,7 +11,9 @@ use x509_parser::oid_registry::OID_X509_EXT_CRL_DISTRIBUTION_POINTS;
 use x509_parser::prelude::FromDer;
 
 use super::TrustName;
-use super::certificate::{AnchorSetId, CertificateError, CertificateFacts, IssuerId, Serial, unix_seconds};
+use super::certificate::{
+    AnchorSetId, CertificateError, CertificateFacts, Fingerprint, IssuerId, Serial, unix_seconds,
+};
 use super::der::{self, tag};
 
 /// A peer that holds the key of a verified chain: it signed the TLS handshake with it. What a session, an identity and a
@@ -45,29 +47,62 @@ impl Deref for VerifiedPeer {
 pub struct VerifiedChain {
     trust: TrustName,
     anchors: AnchorSetId,
+    anchor: Fingerprint,
     facts: CertificateFacts,
     deadline: u64,
+    ended_by: EndedBy,
     links: Box<[PathLink]>,
     chain: Box<[CertificateDer<'static>]>,
 }
 
+/// The anchor that a verified path ends in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PathAnchor {
+    pub(crate) fingerprint: Fingerprint,
+    /// Its last second, Unix seconds.
+    pub(crate) end: u64,
+    /// Whether `end` is the operator's, and earlier than the certificate's own.
+    pub(crate) is_retiring: bool,
+}
+
+/// What sets a chain's deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The notAfter of a certificate of the path, or of the anchor.
+    Certificate,
+    /// The end that the operator gave the anchor.
+    RetiringAnchor,
+}
+
 impl VerifiedChain {
-    /// Keeps what a verified path says. `anchors` are those the verdict rests on, `anchor_end` is the last second of
-    /// the path's own anchor.
+    /// Keeps what a verified path says. `anchors` are those the verdict rests on, `anchor` is the path's own.
     pub(crate) fn new(
         path: &VerifiedPath<'_>,
         trust: TrustName,
         anchors: AnchorSetId,
-        anchor_end: u64,
+        anchor: PathAnchor,
     ) -> Result<Self, CertificateError> {
         let facts = CertificateFacts::parse(&path.end_entity().der())?;
-        let mut deadline = anchor_end.min(facts.not_after());
+        let mut end = facts.not_after();
         let mut chain = vec![path.end_entity().der().into_owned()];
         for intermediate in path.intermediate_certificates() {
-            deadline = deadline.min(not_after(&intermediate.der())?);
+            end = end.min(not_after(&intermediate.der())?);
             chain.push(intermediate.der().into_owned());
         }
-        Ok(Self { trust, anchors, facts, deadline, links: links(path)?, chain: chain.into() })
+        let ended_by = match anchor.is_retiring && anchor.end < end {
+            true => EndedBy::RetiringAnchor,
+            false => EndedBy::Certificate,
+        };
+        Ok(Self {
+            trust,
+            anchors,
+            anchor: anchor.fingerprint,
+            facts,
+            deadline: end.min(anchor.end),
+            ended_by,
+            links: links(path)?,
+            chain: chain.into(),
+        })
     }
 
     /// The trust domain whose anchors the certificate chains to.
@@ -83,6 +118,16 @@ impl VerifiedChain {
     /// Last second, in Unix seconds, in which every certificate of the path and the anchor are still in date.
     pub fn deadline(&self) -> u64 {
         self.deadline
+    }
+
+    /// What sets the deadline.
+    pub fn ended_by(&self) -> EndedBy {
+        self.ended_by
+    }
+
+    /// The anchor that the path ends in, by the SHA-256 of its certificate.
+    pub fn anchor(&self) -> Fingerprint {
+        self.anchor
     }
 
     /// Every certificate of the path, the peer's own first, the one that the anchor issued last.

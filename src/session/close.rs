@@ -31,6 +31,8 @@ pub enum CloseReason {
     RateLimited,
     /// The service has more sessions than it may.
     LimitExceeded,
+    /// Too many proofs of another certificate failed.
+    ReauthFailed,
     /// Too many messages that cannot be understood, or a flood of fragments or control frames.
     ProtocolAbuse,
     /// The session reads too slowly for what is queued for it.
@@ -39,6 +41,8 @@ pub enum CloseReason {
     CredentialDeadline,
     /// The certificate, or another of its verified path, was revoked.
     Revoked,
+    /// The deny list names the service, the certificate, or another of its verified path.
+    Denied,
     /// No trust anchor vouches for the certificate any more.
     Untrusted,
     /// The revocation list that would tell is missing or stale.
@@ -49,7 +53,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, for tables and for metrics that start at zero.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::ClientClosed,
         Self::PeerGone,
         Self::KeepaliveLost,
@@ -63,10 +67,12 @@ impl CloseReason {
         Self::ConnectForbidden,
         Self::RateLimited,
         Self::LimitExceeded,
+        Self::ReauthFailed,
         Self::ProtocolAbuse,
         Self::SlowConsumer,
         Self::CredentialDeadline,
         Self::Revoked,
+        Self::Denied,
         Self::Untrusted,
         Self::RevocationUnknown,
         Self::Internal,
@@ -87,10 +93,12 @@ impl CloseReason {
             Self::ConnectForbidden => Some((1008, "connect_forbidden")),
             Self::RateLimited => Some((1008, "rate_limited")),
             Self::LimitExceeded => Some((1008, "limit_exceeded")),
+            Self::ReauthFailed => Some((1008, "reauth_failed")),
             Self::ProtocolAbuse => Some((1008, "protocol_abuse")),
             Self::SlowConsumer => Some((1013, "slow_consumer")),
             Self::CredentialDeadline => Some((4401, "credential_deadline")),
             Self::Revoked => Some((4403, "revoked")),
+            Self::Denied => Some((4403, "denied")),
             Self::Untrusted => Some((4403, "untrusted")),
             Self::RevocationUnknown => Some((4403, "revocation_unknown")),
             Self::Internal => Some((1011, "")),
@@ -113,9 +121,11 @@ impl CloseReason {
             | Self::TooLarge
             | Self::IdentityChanged
             | Self::ConnectForbidden
+            | Self::ReauthFailed
             | Self::ProtocolAbuse
             | Self::CredentialDeadline
             | Self::Revoked
+            | Self::Denied
             | Self::Untrusted
             | Self::Internal => None,
         }
@@ -137,10 +147,12 @@ impl CloseReason {
             Self::ConnectForbidden => "connect_forbidden",
             Self::RateLimited => "rate_limited",
             Self::LimitExceeded => "limit_exceeded",
+            Self::ReauthFailed => "reauth_failed",
             Self::ProtocolAbuse => "protocol_abuse",
             Self::SlowConsumer => "slow_consumer",
             Self::CredentialDeadline => "credential_deadline",
             Self::Revoked => "revoked",
+            Self::Denied => "denied",
             Self::Untrusted => "untrusted",
             Self::RevocationUnknown => "revocation_unknown",
             Self::Internal => "internal",
@@ -163,10 +175,12 @@ impl CloseReason {
             | Self::TooLarge
             | Self::RateLimited
             | Self::LimitExceeded
+            | Self::ReauthFailed
             | Self::ProtocolAbuse
             | Self::SlowConsumer
             | Self::CredentialDeadline
             | Self::Revoked
+            | Self::Denied
             | Self::RevocationUnknown
             | Self::Internal => false,
         }
@@ -195,6 +209,7 @@ mod tests {
             CloseReason::ConnectForbidden,
             CloseReason::CredentialDeadline,
             CloseReason::Revoked,
+            CloseReason::Denied,
             CloseReason::Untrusted,
             CloseReason::RevocationUnknown,
         ];

@@ -25,8 +25,8 @@ impl Session {
             return Ok(());
         }
         let generation = self.gateway.generation();
-        let judged = verdict::judge_again(&generation, &mut self.peer, &self.standing, unix_now());
-        let standing = judged.map_err(|overruled| {
+        let judged = verdict::judge_again(&generation, &self.peer, &self.standing, unix_now());
+        let upheld = judged.map_err(|overruled| {
             let reason = overruled.reason();
             audit::ended(
                 self.id,
@@ -38,8 +38,13 @@ impl Session {
             );
             reason
         })?;
+        let is_as_before = Arc::ptr_eq(&self.peer, &upheld.peer) && self.standing.is_as(&upheld.standing);
+        self.peer = upheld.peer;
         self.credential_end = Instant::now() + until_over(self.peer.deadline(), SystemTime::now());
-        let before = std::mem::replace(&mut self.standing, standing);
+        let before = std::mem::replace(&mut self.standing, upheld.standing);
+        if !is_as_before {
+            self.registration.update(&self.peer, &self.standing);
+        }
         if !Arc::ptr_eq(&self.limits, &generation.limits) {
             self.limits = generation.limits.clone();
             self.outbox.set_bounds(self.limits.max_queue_messages, self.limits.max_queue_bytes);

@@ -8,6 +8,7 @@ use super::TrustError;
 use super::signed::{SignatureCheck, Signed};
 use crate::identity::certificate::{Fingerprint, IssuerId, unix_seconds};
 use crate::identity::der::{self, tag};
+use crate::identity::peer::PathAnchor;
 
 /// A configured CA certificate.
 #[derive(Debug, Clone)]
@@ -165,11 +166,13 @@ impl Authorities {
         self.all.iter().filter(|authority| authority.id == id).max_by_key(|authority| authority.not_after)
     }
 
-    /// Last second of the anchor with this name and key, in Unix seconds.
-    pub(crate) fn anchor_end(&self, anchor: &TrustAnchor<'_>) -> Option<u64> {
+    /// The anchor with this name and key; the longest-lived if several certificates have both.
+    pub(crate) fn path_anchor(&self, anchor: &TrustAnchor<'_>) -> Option<PathAnchor> {
         let id = IssuerId::of_anchor(anchor);
         let anchors = self.all.iter().take(self.anchors.len());
-        anchors.filter(|authority| authority.id == id).map(|authority| authority.not_after).max()
+        let longest = anchors.filter(|authority| authority.id == id).max_by_key(|each| each.not_after)?;
+        let fingerprint = Fingerprint::of(&longest.der);
+        Some(PathAnchor { fingerprint, end: longest.not_after, is_retiring: false })
     }
 
     /// The fingerprints of the anchors, sorted.

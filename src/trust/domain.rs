@@ -14,7 +14,7 @@ use super::signed::ALGORITHMS;
 use crate::identity::TrustName;
 use crate::identity::certificate::{AnchorSetId, ClientUsage, IssuerId};
 use crate::identity::mapping::Mapping;
-use crate::identity::peer::{self, PathLink, VerifiedChain};
+use crate::identity::peer::{self, PathAnchor, PathLink, VerifiedChain};
 
 /// What one `[[trust]]` block configures, read from its files.
 #[derive(Debug, Clone)]
@@ -147,8 +147,8 @@ impl TrustDomain {
                 Some(&judge),
             )
             .map_err(|error| refusal.take().unwrap_or_else(|| error.into()))?;
-        let anchor_end = self.anchor_end(&path)?;
-        let chain = VerifiedChain::new(&path, self.name.clone(), anchors, anchor_end)?;
+        let anchor = self.path_anchor(&path)?;
+        let chain = VerifiedChain::new(&path, self.name.clone(), anchors, anchor)?;
         match chain.facts().client_usage() {
             ClientUsage::Stated => Ok(chain),
             ClientUsage::Unstated | ClientUsage::Foreign => Err(VerifyError::WrongUsage),
@@ -156,15 +156,15 @@ impl TrustDomain {
     }
 
     fn judge(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<(), VerifyError> {
-        let not_after = self.anchor_end(path)?;
+        let not_after = self.path_anchor(path)?.end;
         if now.as_secs() > not_after {
             return Err(VerifyError::Expired { now, not_after });
         }
         self.check_links(&peer::links(path)?, now)
     }
 
-    fn anchor_end(&self, path: &VerifiedPath<'_>) -> Result<u64, VerifyError> {
-        self.authorities.anchor_end(path.anchor()).ok_or(VerifyError::UnknownIssuer)
+    fn path_anchor(&self, path: &VerifiedPath<'_>) -> Result<PathAnchor, VerifyError> {
+        self.authorities.path_anchor(path.anchor()).ok_or(VerifyError::UnknownIssuer)
     }
 
     /// Looks every certificate of a path up.

@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::protocol::{Headers, Payload};
 use crate::routing::Parcel;
-use crate::session::{CloseReason, Counts, Session, SessionId};
+use crate::session::{CloseReason, Counts, Origin, Session, SessionId};
 use crate::testing::{Authority, policy};
 use crate::topic::Topic;
 use crate::trust::TrustDomains;
@@ -75,7 +75,8 @@ impl World {
         let address = IpAddr::from([127, 0, 0, 1]);
         let admission = self.gateway.admissions.admit(address, &generation.limits).unwrap();
         let place = admission.take_service(standing.identity.service(), &generation.limits).unwrap();
-        let session = Session::open(self.gateway.clone(), verified, standing, place);
+        let origin = Origin { address: (address, 1).into(), listener: 0 };
+        let session = Session::open(self.gateway.clone(), origin, Arc::new(verified), standing, place);
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let running = tokio::spawn(session.run(theirs, BytesMut::new()));
         Peer { stream: ours, buffer: BytesMut::new(), running }
