@@ -27,6 +27,7 @@ pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
     let listeners = blocks::<file::Listener>(&mut table, "listener", &mut faults);
     let trust = blocks::<file::Trust>(&mut table, "trust", &mut faults);
     let policy = key::<PathBuf>(&mut table, "policy", &mut faults);
+    let deny = key::<PathBuf>(&mut table, "deny", &mut faults);
     let limits_file = section::<limits::File>(&mut table, "limits", &mut faults);
     let reload = section::<file::Reload>(&mut table, "reload", &mut faults);
     let log = section::<file::Log>(&mut table, "log", &mut faults);
@@ -47,6 +48,7 @@ pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
             .filter_map(|(key, trust)| check_trust(&key, trust, base, &mut faults))
             .collect(),
         policy: base.join(policy.unwrap_or_default()),
+        deny: deny.map(|path| base.join(path)),
         limits: limits::limits(&limits_file, &mut faults),
         reload: check_reload(&reload, &mut faults),
         log: check_log(log, &mut faults),
@@ -70,7 +72,7 @@ fn section<T: DeserializeOwned + Default>(table: &mut Table, name: &str, faults:
     key(table, name, faults).unwrap_or_default()
 }
 
-fn key<T: DeserializeOwned>(table: &mut Table, name: &str, faults: &mut Faults) -> Option<T> {
+pub(super) fn key<T: DeserializeOwned>(table: &mut Table, name: &str, faults: &mut Faults) -> Option<T> {
     shape(name, table.remove(name)?, faults)
 }
 

@@ -75,6 +75,14 @@ pub(super) struct Rule {
     pub(super) role_values: Vec<String>,
 }
 
+/// The deny file. Read key by key, so that one of a wrong type does not hide the faults of the others.
+#[derive(Debug)]
+pub(super) struct Deny {
+    pub(super) fingerprints: Vec<String>,
+    pub(super) serials: Vec<String>,
+    pub(super) services: Vec<String>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Reload {

@@ -126,14 +126,19 @@ impl TrustDomain {
         let configured = self.authorities.intermediates().iter().filter(|each| !presented.contains(each));
         let pool: Vec<CertificateDer<'_>> =
             presented.iter().chain(configured).map(|each| CertificateDer::from(each.as_ref())).collect();
-        // webpki tries the next path after a refusal, and knows of no reason but its own.
-        let refusal = RefCell::new(None);
-        let judge = |path: &VerifiedPath<'_>| {
-            self.judge(path, now).map_err(|error| {
+        // webpki tries the next path after a refusal, and knows of no reason but its own. The path it gives is the one
+        // that was judged good.
+        let (refusal, judged) = (RefCell::new(None), RefCell::new(None));
+        let judge = |path: &VerifiedPath<'_>| match self.judge(path, now) {
+            Ok(good) => {
+                judged.replace(Some(good));
+                Ok(())
+            }
+            Err(error) => {
                 let known = refusal.take();
                 refusal.replace(Some(error.more_telling(known)));
-                webpki::Error::UnknownRevocationStatus
-            })
+                Err(webpki::Error::UnknownRevocationStatus)
+            }
         };
         let path = leaf
             .verify_for_usage(
@@ -147,24 +152,27 @@ impl TrustDomain {
                 Some(&judge),
             )
             .map_err(|error| refusal.take().unwrap_or_else(|| error.into()))?;
-        let anchor = self.path_anchor(&path)?;
-        let chain = VerifiedChain::new(&path, self.name.clone(), anchors, anchor)?;
+        let (anchor, links) = judged.take().ok_or(VerifyError::UnknownIssuer)?;
+        let chain = VerifiedChain::new(&path, self.name.clone(), anchors, anchor, links)?;
         match chain.facts().client_usage() {
             ClientUsage::Stated => Ok(chain),
             ClientUsage::Unstated | ClientUsage::Foreign => Err(VerifyError::WrongUsage),
         }
     }
 
-    fn judge(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<(), VerifyError> {
-        let not_after = self.path_anchor(path)?.end;
-        if now.as_secs() > not_after {
-            return Err(VerifyError::Expired { now, not_after });
+    /// The path's anchor and links, if the anchor still stands and no certificate is revoked or of unknown state.
+    fn judge(
+        &self,
+        path: &VerifiedPath<'_>,
+        now: UnixTime,
+    ) -> Result<(PathAnchor, Box<[PathLink]>), VerifyError> {
+        let anchor = self.authorities.path_anchor(path.anchor()).ok_or(VerifyError::UnknownIssuer)?;
+        if now.as_secs() > anchor.end {
+            return Err(VerifyError::Expired { now, not_after: anchor.end });
         }
-        self.check_links(&peer::links(path)?, now)
-    }
-
-    fn path_anchor(&self, path: &VerifiedPath<'_>) -> Result<PathAnchor, VerifyError> {
-        self.authorities.path_anchor(path.anchor()).ok_or(VerifyError::UnknownIssuer)
+        let links = peer::links(path)?;
+        self.check_links(&links, now)?;
+        Ok((anchor, links))
     }
 
     /// Looks every certificate of a path up.
