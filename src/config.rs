@@ -68,6 +68,7 @@ pub struct TrustFiles {
     pub intermediates: Vec<PathBuf>,
     pub crls: Vec<PathBuf>,
     pub danger_no_revocation: bool,
+    pub danger_accept_stale_crl: bool,
     pub mapping: Mapping,
 }
 

@@ -236,9 +236,10 @@ fn read_trust(
         name: files.name.clone(),
         anchors,
         intermediates,
-        revocation: match files.danger_no_revocation {
-            true => RevocationSettings::DangerNone,
-            false => RevocationSettings::Enforced(lists),
+        revocation: match (files.danger_no_revocation, files.danger_accept_stale_crl) {
+            (true, _) => RevocationSettings::DangerNone,
+            (false, true) => RevocationSettings::DangerAcceptStale(lists),
+            (false, false) => RevocationSettings::Enforced(lists),
         },
         mapping: files.mapping.clone(),
     })

@@ -98,7 +98,8 @@ impl TrustDomains {
     }
 
     /// Judges a live peer again, after a reload or as time goes on. While the anchors stay the same this is a few
-    /// look-ups, and a list that went stale closes nobody: it lets no one new in, and what it revokes stays revoked.
+    /// look-ups, and a list that went stale does not count here: what it revokes stays revoked, it lets no one new in,
+    /// and the session ends by itself some time after [`stale_at`](Self::stale_at), unless a newer list comes first.
     /// Otherwise the chain is verified again as a new one would be.
     pub fn recheck(&self, peer: &VerifiedPeer, now: UnixTime) -> Result<Recheck, VerifyError> {
         let domain = self.domain(peer.trust()).ok_or(VerifyError::TrustRemoved)?;
@@ -119,6 +120,12 @@ impl TrustDomains {
         }
         let again = peer.by_another_path(again).ok_or(VerifyError::UnknownIssuer)?;
         Ok(Recheck::Reverified(Box::new(again)))
+    }
+
+    /// The earliest Unix second in which one of the lists is stale that speak for a certificate of this path. `None`
+    /// where nothing can go stale, or where that is accepted.
+    pub fn stale_at(&self, peer: &VerifiedPeer) -> Option<u64> {
+        self.domain(peer.trust())?.stale_at(peer.links())
     }
 
     /// Whom a verified chain stands for, by the rules of the domain it was verified in.

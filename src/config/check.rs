@@ -191,6 +191,9 @@ fn check_trust(key: &str, trust: file::Trust, base: &Path, faults: &mut Faults) 
         (false, true) => faults.add(format!("{key}.danger_no_revocation"), Why::RevocationTwice),
         _ => {}
     }
+    if trust.danger_accept_stale_crl && trust.danger_no_revocation {
+        faults.add(format!("{key}.danger_accept_stale_crl"), Why::NothingStale);
+    }
     if trust.rule.is_empty() {
         faults.add(format!("{key}.rule"), Why::Empty);
     }
@@ -208,6 +211,7 @@ fn check_trust(key: &str, trust: file::Trust, base: &Path, faults: &mut Faults) 
         intermediates: absolute(trust.intermediates),
         crls: absolute(trust.crls),
         danger_no_revocation: trust.danger_no_revocation,
+        danger_accept_stale_crl: trust.danger_accept_stale_crl,
         mapping: Mapping::new(rules, claims),
     })
 }

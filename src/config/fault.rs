@@ -62,6 +62,8 @@ pub enum Why {
     RevocationTwice,
     #[error("a trust block needs `crls`, or `danger_no_revocation = true`")]
     NoRevocation,
+    #[error("where nothing is revoked there is no list that could go stale")]
+    NothingStale,
     #[error("unknown field of a certificate; there are cn, ou, o, dns, uri and email")]
     Field,
     #[error("not a valid name")]

@@ -51,6 +51,8 @@ pub(super) struct Trust {
     pub(super) crls: Vec<PathBuf>,
     #[serde(default)]
     pub(super) danger_no_revocation: bool,
+    #[serde(default)]
+    pub(super) danger_accept_stale_crl: bool,
     #[serde(default = "everything")]
     pub(super) services: Vec<String>,
     #[serde(default)]

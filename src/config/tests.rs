@@ -117,6 +117,11 @@ fn each_fault_has_its_key() {
             "name = \"internal\"\ndanger_no_revocation = true",
             &[("trust[0].danger_no_revocation", "RevocationTwice")],
         ),
+        (
+            "crls = [\"crl.pem\"]",
+            "danger_no_revocation = true\ndanger_accept_stale_crl = true",
+            &[("trust[0].danger_accept_stale_crl", "NothingStale")],
+        ),
         ("anchors =", "services = [\"a\", \"B*\"]\nanchors =", &[("trust[0].services[1]", "Name")]),
         // Rules of the mapping.
         ("match = { cn = \"{service}\" }", "", &[("trust[0].rule[0]", "NoMatches")]),

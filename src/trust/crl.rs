@@ -17,6 +17,7 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 
 use super::anchors::Authority;
+use super::domain::StaleLists;
 use crate::identity::certificate::{CrlNumber, IssuerId};
 use crate::identity::peer::PathLink;
 
@@ -92,12 +93,15 @@ impl RevocationLists {
         &self,
         lists: &[CertificateRevocationListDer<'_>],
         authorities: &[Authority],
+        stale: StaleLists,
         now: UnixTime,
     ) -> Option<Self> {
         let newer: Vec<_> = lists
             .iter()
             .filter_map(|bytes| RevocationList::load(bytes, authorities, now).ok())
-            .filter(|(issuer, list)| list.is_fresh(now) && self.holds_older(*issuer, list))
+            .filter(|(issuer, list)| {
+                (stale == StaleLists::Accepted || list.is_fresh(now)) && self.holds_older(*issuer, list)
+            })
             .collect();
         if newer.is_empty() {
             return None;
@@ -113,12 +117,17 @@ impl RevocationLists {
         if lists.iter().any(|list| list.revokes(link.serial())) {
             return RevocationStatus::Revoked;
         }
-        let speaking = lists.iter().filter(|list| list.scope.covers(link));
-        match speaking.map(|list| list.next_update).min() {
+        match self.stale_at(link) {
             None => RevocationStatus::Unknown,
             Some(since) if now.as_secs() >= since => RevocationStatus::Stale { since },
             Some(_) => RevocationStatus::Good,
         }
+    }
+
+    /// The second from which a list that speaks for this certificate is stale; `None` if none speaks for it.
+    pub fn stale_at(&self, link: &PathLink) -> Option<u64> {
+        let speaking = self.of(link.issuer()).iter().filter(|list| list.scope.covers(link));
+        speaking.map(|list| list.next_update).min()
     }
 
     /// When the first of an issuer's lists goes stale, in Unix seconds; `None` if it has no list.

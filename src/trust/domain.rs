@@ -33,8 +33,19 @@ pub struct TrustSettings {
 pub enum RevocationSettings {
     /// Every configured CA needs a fresh list, and so does every CA of a peer's path.
     Enforced(Vec<CertificateRevocationListDer<'static>>),
+    /// The same, but a stale list is as good as a fresh one.
+    DangerAcceptStale(Vec<CertificateRevocationListDer<'static>>),
     /// Nothing is ever revoked.
     DangerNone,
+}
+
+/// What a list past its `nextUpdate` is good for. It revokes what it names in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StaleLists {
+    /// It vouches for nobody.
+    Refused,
+    /// It vouches as a fresh one does.
+    Accepted,
 }
 
 /// One trust domain. Copies share what is large.
@@ -44,6 +55,7 @@ pub struct TrustDomain {
     authorities: Arc<Authorities>,
     /// `None` where nothing is ever revoked.
     revocation: Option<RevocationLists>,
+    stale: StaleLists,
     mapping: Arc<Mapping>,
 }
 
@@ -52,15 +64,17 @@ impl TrustDomain {
     pub fn new(settings: TrustSettings, now: UnixTime) -> Result<Self, Vec<TrustError>> {
         let mut faults = Vec::new();
         let authorities = Authorities::load(&settings.anchors, &settings.intermediates, now, &mut faults);
-        let revocation = match settings.revocation {
-            RevocationSettings::Enforced(lists) => Some(load_lists(&lists, &authorities, now, &mut faults)),
-            RevocationSettings::DangerNone => None,
+        let (lists, stale) = match settings.revocation {
+            RevocationSettings::Enforced(lists) => (Some(lists), StaleLists::Refused),
+            RevocationSettings::DangerAcceptStale(lists) => (Some(lists), StaleLists::Accepted),
+            RevocationSettings::DangerNone => (None, StaleLists::Refused),
         };
+        let revocation = lists.map(|lists| load_lists(&lists, &authorities, stale, now, &mut faults));
         if !faults.is_empty() {
             return Err(faults);
         }
         let (authorities, mapping) = (Arc::new(authorities), Arc::new(settings.mapping));
-        Ok(Self { name: settings.name, authorities, revocation, mapping })
+        Ok(Self { name: settings.name, authorities, revocation, stale, mapping })
     }
 
     pub fn name(&self) -> &TrustName {
@@ -74,6 +88,11 @@ impl TrustDomain {
     /// The revocation lists; `None` where nothing is ever revoked.
     pub fn revocation_lists(&self) -> Option<&RevocationLists> {
         self.revocation.as_ref()
+    }
+
+    /// Whether a list past its `nextUpdate` still vouches for whom it does not name.
+    pub fn accepts_stale_lists(&self) -> bool {
+        self.stale == StaleLists::Accepted
     }
 
     /// The subject of a configured CA, for a person to read. It comes from a certificate: show it escaped.
@@ -110,7 +129,7 @@ impl TrustDomain {
         lists: &[CertificateRevocationListDer<'_>],
         now: UnixTime,
     ) -> Option<Self> {
-        let merged = self.revocation.as_ref()?.merge_newer(lists, self.authorities.all(), now)?;
+        let merged = self.revocation.as_ref()?.merge_newer(lists, self.authorities.all(), self.stale, now)?;
         Some(Self { revocation: Some(merged), ..self.clone() })
     }
 
@@ -175,6 +194,16 @@ impl TrustDomain {
         Ok((anchor, links))
     }
 
+    /// The earliest second in which a list is stale that speaks for one of these certificates.
+    pub(super) fn stale_at(&self, links: &[PathLink]) -> Option<u64> {
+        match self.stale {
+            StaleLists::Accepted => None,
+            StaleLists::Refused => {
+                links.iter().filter_map(|link| self.revocation.as_ref()?.stale_at(link)).min()
+            }
+        }
+    }
+
     /// Looks every certificate of a path up.
     pub(super) fn check_links(&self, links: &[PathLink], now: UnixTime) -> Result<(), VerifyError> {
         let Some(lists) = &self.revocation else { return Ok(()) };
@@ -183,6 +212,7 @@ impl TrustDomain {
             let (issuer, serial) = (link.issuer(), link.serial());
             let error = match lists.status(link, now) {
                 RevocationStatus::Good => continue,
+                RevocationStatus::Stale { .. } if self.accepts_stale_lists() => continue,
                 RevocationStatus::Revoked => VerifyError::Revoked { issuer, serial },
                 RevocationStatus::Unknown => VerifyError::RevocationUnknown { issuer, serial },
                 RevocationStatus::Stale { since } => VerifyError::RevocationStale { issuer, serial, since },
@@ -196,6 +226,7 @@ impl TrustDomain {
 fn load_lists(
     lists: &[CertificateRevocationListDer<'_>],
     authorities: &Authorities,
+    stale: StaleLists,
     now: UnixTime,
     faults: &mut Vec<TrustError>,
 ) -> RevocationLists {
@@ -211,7 +242,7 @@ fn load_lists(
         let name = || authority.name().to_owned();
         match loaded.next_update(authority.id()) {
             None => faults.push(TrustError::NoRevocationList { name: name() }),
-            Some(since) if now.as_secs() >= since => {
+            Some(since) if now.as_secs() >= since && stale == StaleLists::Refused => {
                 faults.push(TrustError::StaleRevocationList { name: name(), since });
             }
             Some(_) => {}

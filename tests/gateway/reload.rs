@@ -5,6 +5,7 @@
 mod deny;
 mod files;
 mod sessions;
+mod stale;
 mod trust;
 
 use rustls::pki_types::CertificateDer;

@@ -262,7 +262,7 @@ fn a_newer_list_is_merged_whatever_lies_beside_it() {
     let (ca, other) = (TestCa::root("ca"), TestCa::root("other"));
     let cas = authorities(&[&ca, &other]);
     let lists = load(&[&ca, &other], &[ca.crl(5, &[]), other.crl(5, &[])]).expect("valid");
-    let merge = |offered: &[List]| lists.merge_newer(offered, &cas, now());
+    let merge = |offered: &[List]| lists.merge_newer(offered, &cas, StaleLists::Refused, now());
 
     let garbage = List::from(b"garbage".to_vec());
     let merged = merge(&[garbage.clone(), ca.crl(6, &[7]), other.crl(4, &[7])]).expect("newer");
@@ -272,6 +272,8 @@ fn a_newer_list_is_merged_whatever_lies_beside_it() {
 
     let stale = ca.crl_with(9, &[7], |params| params.next_update = date(NOW));
     let stranger = TestCa::root("ca").crl(9, &[7]);
+    let accepting = lists.merge_newer(std::slice::from_ref(&stale), &cas, StaleLists::Accepted, now());
+    assert_eq!(status(&accepting.expect("newer"), &ca, 7), RevocationStatus::Revoked);
     for offered in [&[][..], &[garbage], &[ca.crl(5, &[7])], &[ca.crl(4, &[7])], &[stale], &[stranger]] {
         assert!(merge(offered).is_none());
     }
