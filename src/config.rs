@@ -23,6 +23,7 @@ use crate::identity::TrustName;
 use crate::identity::mapping::Mapping;
 use crate::limits::Limits;
 use crate::policy::Grant;
+use crate::trust::RetiringAnchor;
 
 /// What a configuration file means. Paths are absolute, or relative to the process.
 #[derive(Debug, Clone)]
@@ -65,6 +66,7 @@ pub struct ListenerSettings {
 pub struct TrustFiles {
     pub name: TrustName,
     pub anchors: Vec<PathBuf>,
+    pub retire: Vec<RetiringAnchor>,
     pub intermediates: Vec<PathBuf>,
     pub crls: Vec<PathBuf>,
     pub danger_no_revocation: bool,

@@ -116,7 +116,10 @@ fn assemble(
     let (Some(trust), Some(policy), Some(deny), true) = (trust, policy, deny, faults.is_empty()) else {
         return Err(faults);
     };
-    let trust = Arc::new(trust);
+    let trust = Arc::new(match before {
+        Some(before) => trust.remembering(&before.generation.trust),
+        None => trust,
+    });
     let verifier = Arc::new(ClientVerifier::new(trust.clone()));
     let listeners: Vec<ListenerState> = settings
         .listeners
@@ -236,6 +239,7 @@ fn read_trust(
         name: files.name.clone(),
         anchors,
         intermediates,
+        retire: files.retire.clone(),
         revocation: match (files.danger_no_revocation, files.danger_accept_stale_crl) {
             (true, _) => RevocationSettings::DangerNone,
             (false, true) => RevocationSettings::DangerAcceptStale(lists),

@@ -143,7 +143,7 @@ fn of_certificate(error: &VerifyError) -> CloseReason {
         VerifyError::RevocationUnknown { .. } | VerifyError::RevocationStale { .. } => {
             CloseReason::RevocationUnknown
         }
-        VerifyError::Expired { .. } => CloseReason::CredentialDeadline,
+        VerifyError::Expired { .. } | VerifyError::AnchorRetired { .. } => CloseReason::CredentialDeadline,
         VerifyError::NotYetValid { .. }
         | VerifyError::AmbiguousTrust { .. }
         | VerifyError::TrustRemoved

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use toml::value::{Datetime, Offset};
 use toml::{Table, Value};
 
 use super::{
@@ -13,9 +14,10 @@ use super::{
     Why, file, limits,
 };
 use crate::connection::{Dialect, OriginRule, UpgradeRules};
-use crate::identity::certificate::Field;
+use crate::identity::certificate::{Field, Fingerprint};
 use crate::identity::mapping::{Mapping, Rule, RuleSettings, ServiceClaim, Template};
 use crate::identity::{Role, RuleName, ServiceName, TrustName};
+use crate::trust::RetiringAnchor;
 
 /// Between two polls of the files: the latest a change is noticed when the system's notification fails.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -203,17 +205,45 @@ fn check_trust(key: &str, trust: file::Trust, base: &Path, faults: &mut Faults) 
         .enumerate()
         .filter_map(|(place, rule)| check_rule(&format!("{key}.rule[{place}]"), rule, faults))
         .collect();
+    let retire = trust
+        .retire
+        .iter()
+        .enumerate()
+        .filter_map(|(place, retire)| check_retire(&format!("{key}.retire[{place}]"), retire, faults))
+        .collect();
     let claims = list(&format!("{key}.services"), &trust.services, faults, ServiceClaim::parse);
     let absolute = |paths: Vec<PathBuf>| paths.into_iter().map(|path| base.join(path)).collect();
     Some(TrustFiles {
         name: name?,
         anchors: absolute(trust.anchors),
+        retire,
         intermediates: absolute(trust.intermediates),
         crls: absolute(trust.crls),
         danger_no_revocation: trust.danger_no_revocation,
         danger_accept_stale_crl: trust.danger_accept_stale_crl,
         mapping: Mapping::new(rules, claims),
     })
+}
+
+fn check_retire(key: &str, retire: &file::Retire, faults: &mut Faults) -> Option<RetiringAnchor> {
+    let anchor = Fingerprint::parse(&retire.anchor).ok_or_else(|| Why::Fingerprint(retire.anchor.clone()));
+    let anchor = faults.take(format!("{key}.anchor"), anchor);
+    let at = faults.take(format!("{key}.at"), unix_seconds(&retire.at).ok_or(Why::Moment));
+    Some(RetiringAnchor { anchor: anchor?, at: at? })
+}
+
+/// The whole second of a date and time with an offset. Without one it would be another second on another machine.
+fn unix_seconds(moment: &Datetime) -> Option<u64> {
+    let (date, clock) = (moment.date?, moment.time?);
+    let minutes = match moment.offset? {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => minutes,
+    };
+    let month = time::Month::try_from(date.month).ok()?;
+    let date = time::Date::from_calendar_date(date.year.into(), month, date.day).ok()?;
+    let clock = time::Time::from_hms(clock.hour, clock.minute, clock.second.unwrap_or_default()).ok()?;
+    let utc = date.with_time(clock).assume_utc().unix_timestamp();
+    u64::try_from(utc.checked_sub(i64::from(minutes) * 60)?).ok()
 }
 
 fn check_rule(key: &str, rule: &file::Rule, faults: &mut Faults) -> Option<Rule> {

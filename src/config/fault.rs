@@ -64,6 +64,8 @@ pub enum Why {
     NoRevocation,
     #[error("where nothing is revoked there is no list that could go stale")]
     NothingStale,
+    #[error("a date and time with its offset is needed, from 1970 on, such as 2026-12-31T00:00:00Z")]
+    Moment,
     #[error("unknown field of a certificate; there are cn, ou, o, dns, uri and email")]
     Field,
     #[error("not a valid name")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use toml::value::Datetime;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -46,6 +47,8 @@ pub(super) struct Trust {
     #[serde(default)]
     pub(super) anchors: Vec<PathBuf>,
     #[serde(default)]
+    pub(super) retire: Vec<Retire>,
+    #[serde(default)]
     pub(super) intermediates: Vec<PathBuf>,
     #[serde(default)]
     pub(super) crls: Vec<PathBuf>,
@@ -57,6 +60,13 @@ pub(super) struct Trust {
     pub(super) services: Vec<String>,
     #[serde(default)]
     pub(super) rule: Vec<Rule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retire {
+    pub(super) anchor: String,
+    pub(super) at: Datetime,
 }
 
 fn everything() -> Vec<String> {

@@ -9,6 +9,7 @@
 //! by all lists of its issuer together. Every list that speaks for a certificate must be fresh.
 
 mod list;
+mod marks;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,6 +25,7 @@ use crate::identity::peer::PathLink;
 use list::{RevocationList, Scope};
 
 pub use list::{CrlError, MAX_CLOCK_SKEW_SECS};
+pub(crate) use marks::Marks;
 
 /// The revocation lists of one trust domain. Copies share the lists.
 #[derive(Debug, Clone, Default)]
@@ -150,15 +152,37 @@ impl RevocationLists {
         self.by_issuer.values().flatten().map(|list| list.len()).sum()
     }
 
-    /// Where this set goes back behind `before` for one issuer: each list of then needs one that speaks for the same
+    /// Where this set goes back behind `marks` for one issuer: each mark needs a list that speaks for the same
     /// certificates, or more, and is not older.
-    pub fn regressions(&self, before: &Self, issuer: IssuerId) -> Vec<CrlRegression> {
-        let regression = |old: &Arc<RevocationList>| {
-            let successors = self.of(issuer).iter().filter(|list| list.scope.includes(&old.scope));
+    pub(crate) fn regressions(&self, marks: &Marks, issuer: IssuerId) -> Vec<CrlRegression> {
+        let regression = |(scope, before): &(Scope, CrlAge)| {
+            let successors = self.of(issuer).iter().filter(|list| list.scope.includes(scope));
             let now = successors.map(|list| list.age()).max();
-            (now < Some(old.age())).then(|| CrlRegression { issuer, before: old.age(), now })
+            (now < Some(*before)).then_some(CrlRegression { issuer, before: *before, now })
         };
-        before.of(issuer).iter().filter_map(regression).collect()
+        marks.of_issuer(issuer).iter().filter_map(regression).collect()
+    }
+
+    /// Adds another set's lists of one issuer where they are newer, and drops those that another one speaks for: an
+    /// older one would only go stale.
+    pub(crate) fn take_newer(&mut self, other: &Self, issuer: IssuerId) {
+        let Some(lists) = self.by_issuer.get_mut(&issuer) else {
+            if let Some(theirs) = other.by_issuer.get(&issuer) {
+                self.by_issuer.insert(issuer, theirs.clone());
+            }
+            return;
+        };
+        let both: Vec<_> = lists.iter().chain(other.of(issuer)).cloned().collect();
+        lists.clear();
+        for list in &both {
+            let is_outdone = |by: &Arc<RevocationList>| {
+                by.scope.includes(&list.scope)
+                    && (by.age() > list.age() || by.age() == list.age() && by.scope != list.scope)
+            };
+            if !both.iter().any(is_outdone) && !lists.iter().any(|held| held.scope == list.scope) {
+                lists.push(list.clone());
+            }
+        }
     }
 
     fn of(&self, issuer: IssuerId) -> &[Arc<RevocationList>] {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use super::anchors::Authorities;
-use super::crl::{RevocationLists, RevocationStatus};
+use super::anchors::{Anchor, Authorities, RetiringAnchor};
+use super::crl;
+use super::crl::{Marks, RevocationLists, RevocationStatus};
 use super::error::{TrustError, VerifyError};
 use super::signed::ALGORITHMS;
 use crate::identity::TrustName;
-use crate::identity::certificate::{AnchorSetId, ClientUsage, IssuerId};
+use crate::identity::certificate::{AnchorSetId, ClientUsage, Fingerprint, IssuerId};
 use crate::identity::mapping::Mapping;
 use crate::identity::peer::{self, PathAnchor, PathLink, VerifiedChain};
 
@@ -22,6 +23,8 @@ pub struct TrustSettings {
     pub name: TrustName,
     /// CA certificates a chain may end in.
     pub anchors: Vec<CertificateDer<'static>>,
+    /// Anchors that end before their certificates do.
+    pub retire: Vec<RetiringAnchor>,
     /// CA certificates that complete a chain which a peer does not present fully.
     pub intermediates: Vec<CertificateDer<'static>>,
     pub revocation: RevocationSettings,
@@ -63,7 +66,8 @@ impl TrustDomain {
     /// Checks everything against everything else, and reports all faults at once.
     pub fn new(settings: TrustSettings, now: UnixTime) -> Result<Self, Vec<TrustError>> {
         let mut faults = Vec::new();
-        let authorities = Authorities::load(&settings.anchors, &settings.intermediates, now, &mut faults);
+        let TrustSettings { anchors, intermediates, retire, .. } = &settings;
+        let authorities = Authorities::load(anchors, intermediates, retire, now, &mut faults);
         let (lists, stale) = match settings.revocation {
             RevocationSettings::Enforced(lists) => (Some(lists), StaleLists::Refused),
             RevocationSettings::DangerAcceptStale(lists) => (Some(lists), StaleLists::Accepted),
@@ -100,6 +104,16 @@ impl TrustDomain {
         self.authorities.find(issuer).map(|authority| authority.name())
     }
 
+    /// Every anchor, in the order of the configuration.
+    pub fn anchors(&self) -> impl Iterator<Item = Anchor<'_>> {
+        self.authorities.listed_anchors()
+    }
+
+    /// The subject of an anchor, by the SHA-256 of its certificate. It comes from that: show it escaped.
+    pub fn anchor_name(&self, fingerprint: Fingerprint) -> Option<&str> {
+        self.anchors().find(|anchor| anchor.fingerprint == fingerprint).map(|anchor| anchor.name)
+    }
+
     /// Every configured CA, each once.
     pub(super) fn issuers(&self) -> BTreeSet<IssuerId> {
         self.authorities.all().iter().map(|authority| authority.id()).collect()
@@ -115,12 +129,16 @@ impl TrustDomain {
         self.authorities.all().iter().map(|authority| (authority.name(), authority.not_after()))
     }
 
-    /// Name and anchors, for [`AnchorSetId`].
+    /// Name and anchors with their ends, for [`AnchorSetId`].
     pub(super) fn anchor_summary(&self) -> Vec<u8> {
-        let fingerprints = self.authorities.anchor_fingerprints();
-        let count = fingerprints.len().to_be_bytes();
+        let mut anchors: Vec<_> = self.anchors().map(|anchor| (anchor.fingerprint, anchor.end)).collect();
+        anchors.sort_unstable();
+        let count = anchors.len().to_be_bytes();
         let mut summary = [self.name.as_str().as_bytes(), &[0], &count].concat();
-        fingerprints.iter().for_each(|fingerprint| summary.extend(fingerprint.as_bytes()));
+        for (fingerprint, end) in anchors {
+            summary.extend(fingerprint.as_bytes());
+            summary.extend(end.to_be_bytes());
+        }
         summary
     }
 
@@ -131,6 +149,32 @@ impl TrustDomain {
     ) -> Option<Self> {
         let merged = self.revocation.as_ref()?.merge_newer(lists, self.authorities.all(), self.stale, now)?;
         Some(Self { revocation: Some(merged), ..self.clone() })
+    }
+
+    /// This domain with the newest of its own and of the others' lists for each of its CAs, if all is good now.
+    pub(super) fn with_lists_of(
+        &self,
+        others: &[Self],
+        marks: &Marks,
+        now: UnixTime,
+    ) -> Result<Self, Vec<TrustError>> {
+        let mut faults = Vec::new();
+        self.authorities.check_dates(now, &mut faults);
+        let mut revocation = self.revocation.clone();
+        if let Some(lists) = &mut revocation {
+            for issuer in self.issuers() {
+                others
+                    .iter()
+                    .filter_map(Self::revocation_lists)
+                    .for_each(|theirs| lists.take_newer(theirs, issuer));
+                for crl::CrlRegression { before, now, .. } in lists.regressions(marks, issuer) {
+                    let name = self.authority_name(issuer).unwrap_or_default().to_owned();
+                    faults.push(TrustError::RevocationListWentBack { name, before, now });
+                }
+            }
+            check_fresh(lists, &self.authorities, self.stale, now, &mut faults);
+        }
+        if faults.is_empty() { Ok(Self { revocation, ..self.clone() }) } else { Err(faults) }
     }
 
     /// Finds a path to an anchor on which every certificate is in date and none revoked.
@@ -187,7 +231,10 @@ impl TrustDomain {
     ) -> Result<(PathAnchor, Box<[PathLink]>), VerifyError> {
         let anchor = self.authorities.path_anchor(path.anchor()).ok_or(VerifyError::UnknownIssuer)?;
         if now.as_secs() > anchor.end {
-            return Err(VerifyError::Expired { now, not_after: anchor.end });
+            return Err(match anchor.is_retiring {
+                true => VerifyError::AnchorRetired { at: anchor.end },
+                false => VerifyError::Expired { now, not_after: anchor.end },
+            });
         }
         let links = peer::links(path)?;
         self.check_links(&links, now)?;
@@ -238,9 +285,21 @@ fn load_lists(
             return RevocationLists::default();
         }
     };
+    check_fresh(&loaded, authorities, stale, now, faults);
+    loaded
+}
+
+/// Every CA needs a list, and a fresh one unless stale ones are accepted.
+fn check_fresh(
+    lists: &RevocationLists,
+    authorities: &Authorities,
+    stale: StaleLists,
+    now: UnixTime,
+    faults: &mut Vec<TrustError>,
+) {
     for authority in authorities.all() {
         let name = || authority.name().to_owned();
-        match loaded.next_update(authority.id()) {
+        match lists.next_update(authority.id()) {
             None => faults.push(TrustError::NoRevocationList { name: name() }),
             Some(since) if now.as_secs() >= since && stale == StaleLists::Refused => {
                 faults.push(TrustError::StaleRevocationList { name: name(), since });
@@ -248,5 +307,4 @@ fn load_lists(
             Some(_) => {}
         }
     }
-    loaded
 }

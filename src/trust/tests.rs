@@ -1,4 +1,6 @@
+mod anchors;
 mod differential;
+mod marks;
 
 use rcgen::{
     CertificateParams, CrlDistributionPoint, CrlIssuingDistributionPoint, ExtendedKeyUsagePurpose, IsCa,

@@ -287,9 +287,9 @@ fn going_back_is_seen() {
     let cas = authorities(&[&ca, &other]);
     let issuer = cas[0].id();
     let wanted = CrlRegression { issuer, before: age(5, NOW - HOUR), now: Some(age(4, NOW - HOUR)) };
-    assert_eq!(after.regressions(&before, issuer), [wanted]);
-    assert_eq!(after.regressions(&before, cas[1].id()), []);
-    assert_eq!(before.regressions(&after, issuer), []);
+    assert_eq!(after.regressions(&Marks::of([&before]), issuer), [wanted]);
+    assert_eq!(after.regressions(&Marks::of([&before]), cas[1].id()), []);
+    assert_eq!(before.regressions(&Marks::of([&after]), issuer), []);
 }
 
 fn age(value: u64, this_update: u64) -> CrlAge {
@@ -314,8 +314,11 @@ fn a_list_is_succeeded_by_one_that_speaks_for_as_many_certificates_and_is_not_ol
         (vec![ca.crl(5, &[]), one(3)], vec![ca.crl(5, &[])], vec![]),
     ] {
         let (before, after) = (load(&[&ca], &before).expect("valid"), load(&[&ca], &after).expect("valid"));
-        let found: Vec<_> =
-            after.regressions(&before, issuer).iter().map(|each| (each.before, each.now)).collect();
+        let found: Vec<_> = after
+            .regressions(&Marks::of([&before]), issuer)
+            .iter()
+            .map(|each| (each.before, each.now))
+            .collect();
         assert_eq!(found, wanted);
     }
 }
