@@ -13,6 +13,7 @@ use rustls::server::ResolvesServerCert;
 use crate::connection::UpgradeRules;
 use crate::limits::Limits;
 use crate::policy::Policy;
+use crate::renewal::Issuers;
 use crate::tls;
 use crate::trust::TrustDomains;
 use crate::trust::verifier::ClientVerifier;
@@ -25,6 +26,7 @@ pub struct Generation {
     pub trust: Arc<TrustDomains>,
     pub policy: Arc<Policy>,
     pub limits: Arc<Limits>,
+    pub renewal: Arc<Issuers>,
 }
 
 /// What the connections of one listener meet.

@@ -3,6 +3,7 @@
 
 mod gateway_pair;
 mod read;
+mod renewal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,6 +97,7 @@ fn assemble(
         faults.add("listener", Why::ListenersChanged);
     }
     let trust = load_trust(&settings, &mut reader, &mut faults, now);
+    let renewal = renewal::load(&settings, trust.as_ref(), &mut reader, &mut faults);
     let policy = load_policy(&settings, &mut reader, &mut faults);
     let pairs: Vec<_> = settings
         .listeners
@@ -132,6 +134,7 @@ fn assemble(
         trust,
         policy: kept_or_new(before.map(|before| &before.generation.policy), policy),
         limits: kept_or_new(before.map(|before| &before.generation.limits), settings.limits.clone()),
+        renewal: Arc::new(renewal),
     };
     Ok(Loaded { settings, generation, digest: reader.digest() })
 }
@@ -162,6 +165,7 @@ pub fn newer_revocation_lists(
         trust,
         policy: current.policy.clone(),
         limits: current.limits.clone(),
+        renewal: current.renewal.clone(),
     })
 }
 

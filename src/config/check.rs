@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{
-    Faults, GatewaySettings, ListenerSettings, LogFormat, LogSettings, ReloadSettings, Settings, TrustFiles,
-    Why, file, limits,
+    Faults, GatewaySettings, ListenerSettings, LogFormat, LogSettings, ReloadSettings, RenewalFiles,
+    Settings, TrustFiles, Why, file, limits,
 };
 use crate::connection::{Dialect, OriginRule, UpgradeRules};
 use crate::identity::certificate::Field;
@@ -19,6 +19,10 @@ use crate::identity::{Role, RuleName, ServiceName, TrustName};
 
 /// Between two polls of the files: the latest a change is noticed when the system's notification fails.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Of what the gateway issues. A day: a service that renews at two thirds of it outlives a night's outage of whatever renews
+/// it, and a certificate that nobody renews any more is soon none.
+const RENEWAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
     let mut faults = Faults::default();
@@ -198,6 +202,8 @@ fn check_trust(key: &str, trust: file::Trust, base: &Path, faults: &mut Faults) 
         .enumerate()
         .filter_map(|(place, rule)| check_rule(&format!("{key}.rule[{place}]"), rule, faults))
         .collect();
+    let renewal =
+        trust.renewal.map(|renewal| check_renewal(key, renewal, trust.danger_no_revocation, base, faults));
     let claims = list(&format!("{key}.services"), &trust.services, faults, ServiceClaim::parse);
     let absolute = |paths: Vec<PathBuf>| paths.into_iter().map(|path| base.join(path)).collect();
     Some(TrustFiles {
@@ -207,7 +213,26 @@ fn check_trust(key: &str, trust: file::Trust, base: &Path, faults: &mut Faults) 
         crls: absolute(trust.crls),
         danger_no_revocation: trust.danger_no_revocation,
         mapping: Mapping::new(rules, claims),
+        renewal,
     })
+}
+
+fn check_renewal(
+    key: &str,
+    renewal: file::Renewal,
+    is_unrevocable: bool,
+    base: &Path,
+    faults: &mut Faults,
+) -> RenewalFiles {
+    if is_unrevocable {
+        faults.add(format!("{key}.renewal"), Why::RenewalUnrevocable);
+    }
+    let (least, most) = (10_000, 30 * 24 * 3_600_000);
+    let lifetime = renewal.lifetime_ms.map_or(RENEWAL_LIFETIME, Duration::from_millis);
+    if renewal.lifetime_ms.is_some_and(|value| !(least..=most).contains(&value)) {
+        faults.add(format!("{key}.renewal.lifetime_ms"), Why::OutOfRange { least, most });
+    }
+    RenewalFiles { certificate: base.join(renewal.certificate), key: base.join(renewal.key), lifetime }
 }
 
 fn check_rule(key: &str, rule: &file::Rule, faults: &mut Faults) -> Option<Rule> {

@@ -32,6 +32,8 @@ enum End {
     TimedOut,
     Handshake(String),
     Refused(&'static str, String),
+    /// The peer has a new certificate, which the audit log knew before the peer did.
+    Renewed,
     Closed(CloseReason, Counts),
 }
 
@@ -46,6 +48,10 @@ impl Record {
             session: None,
             end: End::Aborted,
         }
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     pub(super) fn timed_out(&mut self) {
@@ -71,6 +77,11 @@ impl Record {
 
     pub(super) fn refused<T>(&mut self, denied: &Denied) -> Option<T> {
         self.end = End::Refused(Problem::of(denied).kind, chain(denied));
+        None
+    }
+
+    pub(super) fn renewed<T>(&mut self) -> Option<T> {
+        self.end = End::Renewed;
         None
     }
 
@@ -107,6 +118,7 @@ impl Drop for Record {
                 self.gateway.metrics.refused(kind);
                 crate::audit::refused(peer, certificate, service, kind, why, generation);
             }
+            End::Renewed => tracing::info!(%peer, service, seconds, "connection ended after a renewal"),
             End::Handshake(why) => {
                 self.gateway.metrics.refused("handshake");
                 crate::audit::refused(peer, certificate, service, "handshake", why, generation);

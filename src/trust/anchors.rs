@@ -98,6 +98,28 @@ pub enum AuthorityError {
     NotCa { name: String },
 }
 
+/// Why a chain cannot issue for a trust domain. The operator's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IssuingChainError {
+    #[error(
+        "certificate {position} is none of this block's `intermediates`; list it there, with its revocation list in \
+         `crls`, and leave anchors out of this file"
+    )]
+    NotIntermediate {
+        /// Counted from one.
+        position: usize,
+    },
+    #[error("certificate {position} was not issued by the one behind it")]
+    NotIssuedByNext {
+        /// Counted from one.
+        position: usize,
+    },
+    #[error(
+        "no anchor has issued the last certificate; append the certificates above it, without the anchor"
+    )]
+    NotAnchored,
+}
+
 /// Which list of the configuration a certificate stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthorityKind {
@@ -170,6 +192,29 @@ impl Authorities {
         let id = IssuerId::of_anchor(anchor);
         let anchors = self.all.iter().take(self.anchors.len());
         anchors.filter(|authority| authority.id == id).map(|authority| authority.not_after).max()
+    }
+
+    /// Last second, in Unix seconds, in which a chain is good that consists of configured intermediates, each issued by
+    /// the next and the last by an anchor.
+    pub(crate) fn issuing_end(&self, chain: &[CertificateDer<'_>]) -> Result<u64, IssuingChainError> {
+        let intermediates = self.all.get(self.anchors.len()..).unwrap_or_default();
+        let find = |(position, der): (usize, &CertificateDer<'_>)| {
+            let known = intermediates.iter().find(|authority| authority.der == *der);
+            known.ok_or(IssuingChainError::NotIntermediate { position })
+        };
+        let chain = (1..).zip(chain).map(find).collect::<Result<Vec<_>, _>>()?;
+        for (position, pair) in (1..).zip(chain.windows(2)) {
+            if let [lower, upper] = pair
+                && !upper.issued(lower)
+            {
+                return Err(IssuingChainError::NotIssuedByNext { position });
+            }
+        }
+        let top = chain.last().ok_or(IssuingChainError::NotAnchored)?;
+        let anchors = self.all.iter().take(self.anchors.len());
+        let anchor_end = anchors.filter(|anchor| anchor.issued(top)).map(Authority::not_after).max();
+        let end = anchor_end.ok_or(IssuingChainError::NotAnchored)?;
+        Ok(chain.iter().map(|authority| authority.not_after).fold(end, u64::min))
     }
 
     /// The fingerprints of the anchors, sorted.

@@ -122,7 +122,7 @@ impl World {
 }
 
 fn generation(number: u64, trust: Arc<TrustDomains>, policy: Arc<Policy>, limits: Arc<Limits>) -> Generation {
-    Generation { number, listeners: Vec::new(), trust, policy, limits }
+    Generation { number, listeners: Vec::new(), trust, policy, limits, renewal: Arc::default() }
 }
 
 /// A frame of the gateway.
