@@ -97,7 +97,7 @@ fn assemble(
         faults.add("listener", Why::ListenersChanged);
     }
     let trust = load_trust(&settings, &mut reader, &mut faults, now);
-    let renewal = renewal::load(&settings, trust.as_ref(), &mut reader, &mut faults);
+    let renewal = renewal::load(&settings, trust.as_ref(), &mut reader, &mut faults, now);
     let policy = load_policy(&settings, &mut reader, &mut faults);
     let pairs: Vec<_> = settings
         .listeners

@@ -9,12 +9,12 @@ use crate::identity::NameError;
 use crate::identity::certificate::CertificateError;
 use crate::identity::mapping::{RuleError, TemplateError};
 use crate::policy;
-use crate::renewal::IssuerError;
+use crate::renewal::{IssueError, IssuerError};
 use crate::report::chain;
 use crate::topic::TopicError;
 use crate::trust::crl::CrlAge;
 use crate::trust::pem::PemError;
-use crate::trust::{IssuingChainError, TrustError, TrustSetError};
+use crate::trust::{IssuingChainError, TrustError, TrustSetError, VerifyError};
 
 /// One fault.
 #[derive(Debug)]
@@ -99,6 +99,10 @@ pub enum Why {
     IssuingChain(#[from] IssuingChainError),
     #[error("no certificates can be issued")]
     Issuer(#[from] IssuerError),
+    #[error("a certificate could not be issued")]
+    Issue(#[from] IssueError),
+    #[error("this gateway would not accept what this CA issues")]
+    IssuedInVain(#[source] VerifyError),
     #[error("key and certificate cannot be used")]
     Tls(#[from] rustls::Error),
     #[error("the gateway's certificate cannot be used")]

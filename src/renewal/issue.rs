@@ -13,7 +13,7 @@ use rustls::pki_types::{AlgorithmIdentifier, CertificateDer, PrivateKeyDer, Unix
 use rustls::sign::{CertifiedKey, SigningKey};
 use x509_parser::time::ASN1Time;
 
-use super::parts::{Certificate, key_bits, oid};
+use super::parts::{Certificate, Extension, key_bits, oid};
 use super::{IssueError, SERIAL_BYTES};
 use crate::identity::der::{self, NotDer, tag};
 use crate::tls;
@@ -111,6 +111,29 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<CertificateDer<'static>, IssueError> {
         let presented = Certificate::parse(presented).map_err(|_| IssueError::Presented)?;
+        self.certify(&presented, public_key, serial, now)
+    }
+
+    /// A certificate for the issuer's own key that names nobody, to see at load whether this gateway would accept what
+    /// this CA issues. It is never given out.
+    pub fn sample(&self, now: UnixTime) -> Result<CertificateDer<'static>, IssueError> {
+        let issuer = self.chain.first().ok_or(IssueError::Presented)?;
+        let issuer = Certificate::parse(issuer).map_err(|_| IssueError::Presented)?;
+        let (nobody, public_key) = (der::write(tag::SEQUENCE, &[]), issuer.public_key);
+        let purposes = der::write(tag::SEQUENCE, &[&der::write(tag::OID, &[oid::CLIENT_AUTH])]);
+        let usage = extension(oid::EXTENDED_KEY_USAGE, false, &purposes);
+        let usage = Extension { oid: oid::EXTENDED_KEY_USAGE, raw: &usage, value: &purposes };
+        let names = Certificate { subject: &nobody, public_key, extensions: vec![usage] };
+        self.certify(&names, public_key, [0; SERIAL_BYTES], now)
+    }
+
+    fn certify(
+        &self,
+        presented: &Certificate<'_>,
+        public_key: &[u8],
+        serial: [u8; SERIAL_BYTES],
+        now: UnixTime,
+    ) -> Result<CertificateDer<'static>, IssueError> {
         let now = now.as_secs();
         let not_after = now.saturating_add(self.lifetime.as_secs()).min(self.end);
         if not_after <= now {
@@ -118,7 +141,7 @@ impl Issuer {
         }
         let validity = [time(now.saturating_sub(SKEW_SECONDS))?, time(not_after)?].concat();
         let algorithm = der::write(tag::SEQUENCE, &[self.algorithm.as_ref()]);
-        let extensions = self.extensions(&presented, public_key)?;
+        let extensions = self.extensions(presented, public_key)?;
         let content = der::write(
             tag::SEQUENCE,
             &[

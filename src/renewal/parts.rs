@@ -11,6 +11,8 @@ pub(super) mod oid {
     pub(in super::super) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
     pub(in super::super) const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 35];
     pub(in super::super) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
+    /// The purpose `id-kp-clientAuth` (RFC 5280, 4.2.1.12).
+    pub(in super::super) const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
     /// `extensionRequest` of PKCS #9 (RFC 2985, 5.4.2).
     pub(in super::super) const EXTENSION_REQUEST: &[u8] =
         &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x0e];
@@ -20,7 +22,7 @@ pub(super) mod oid {
 pub(super) struct Certificate<'a> {
     pub(super) subject: &'a [u8],
     pub(super) public_key: &'a [u8],
-    extensions: Vec<Extension<'a>>,
+    pub(super) extensions: Vec<Extension<'a>>,
 }
 
 impl<'a> Certificate<'a> {
