@@ -78,8 +78,8 @@ async fn open(
         Err(refusal) => return record.refused(&refusal),
     };
 
-    let Upgraded { stream, early, peer, standing, place } = upgraded;
-    let session = Session::open(gateway.clone(), peer, standing, place);
+    let Upgraded { stream, early, entrant } = *upgraded;
+    let session = Session::open(gateway.clone(), entrant.peer, entrant.standing, entrant.place);
     record.opened(&session);
     Some(Opened { session, stream, early })
 }

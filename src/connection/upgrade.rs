@@ -45,7 +45,7 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// What became of a request that was granted.
 pub enum Answered {
-    Upgraded(Upgraded),
+    Upgraded(Box<Upgraded>),
     /// The peer has a new certificate; the connection is over.
     Renewed,
 }
@@ -55,6 +55,11 @@ pub struct Upgraded {
     pub stream: TlsStream<TcpStream>,
     /// What it sent behind its request.
     pub early: BytesMut,
+    pub entrant: Entrant,
+}
+
+/// Who has it, as what, and with what place.
+pub struct Entrant {
     pub peer: VerifiedPeer,
     pub standing: Standing,
     pub place: ServicePlace,
@@ -77,7 +82,7 @@ pub enum Denied {
 
 /// What the request comes to.
 enum Decided {
-    Upgrade { peer: VerifiedPeer, standing: Standing, place: ServicePlace },
+    Upgrade(Box<Entrant>),
     Renewed,
 }
 
@@ -121,9 +126,9 @@ pub async fn answer(
     let stream = parts.io.into_inner();
     let decided = lock(&outcome).take();
     let answered = match (ended, decided) {
-        (Ok(()), Some(Ok(Decided::Upgrade { peer, standing, place }))) => {
+        (Ok(()), Some(Ok(Decided::Upgrade(entrant)))) => {
             let early = BytesMut::from(parts.read_buf);
-            return Ok(Answered::Upgraded(Upgraded { stream, early, peer, standing, place }));
+            return Ok(Answered::Upgraded(Box::new(Upgraded { stream, early, entrant: *entrant })));
         }
         (_, Some(Ok(Decided::Renewed))) => Ok(Answered::Renewed),
         (_, Some(Err(denied))) => Err(denied),
@@ -150,7 +155,7 @@ async fn decide(
     let place = place.map_err(Turned::from)?;
     let accepted =
         examine::examine(request.method(), request.uri(), request.version(), request.headers(), rules)?;
-    Ok((Decided::Upgrade { peer, standing, place }, switching_protocols(&accepted)))
+    Ok((Decided::Upgrade(Box::new(Entrant { peer, standing, place })), switching_protocols(&accepted)))
 }
 
 fn switching_protocols(accepted: &Accepted) -> Response<Full<Bytes>> {

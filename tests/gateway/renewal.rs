@@ -2,6 +2,7 @@
 
 mod issuer;
 mod refusals;
+mod script;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -78,8 +79,11 @@ fn read<'a>(der: &'a CertificateDer<'static>) -> X509Certificate<'a> {
     X509Certificate::from_der(der).expect("a certificate").1
 }
 
+/// Object identifier, criticality and value.
+type Extension = (String, bool, Vec<u8>);
+
 /// What a certificate says about names and usage, as bytes.
-fn names(der: &CertificateDer<'static>) -> (Vec<u8>, Vec<(String, bool, Vec<u8>)>) {
+fn names(der: &CertificateDer<'static>) -> (Vec<u8>, Vec<Extension>) {
     let certificate = read(der);
     let copied = certificate
         .extensions()
