@@ -27,12 +27,19 @@ pub fn admitted(session: SessionId, standing: &Standing, peer: SocketAddr, certi
     );
 }
 
-/// A peer that presented one certificate got another.
-pub fn renewed(peer: SocketAddr, standing: &Standing, presented: CertificateId, renewed: &Renewed) {
+/// A peer that presented one certificate, which `issuer` had issued, got another.
+pub fn renewed(
+    peer: SocketAddr,
+    standing: &Standing,
+    presented: CertificateId,
+    issuer: Option<&str>,
+    renewed: &Renewed,
+) {
     let identity = &standing.identity;
     tracing::info!(
         target: TARGET, event = "renewed", %peer,
         serial = serial(Some(presented)), fingerprint = fingerprint(Some(presented)),
+        issuer = issuer.map_or("-".into(), escaped),
         issued_serial = serial(Some(renewed.id)), issued_fingerprint = fingerprint(Some(renewed.id)),
         not_after = renewed.not_after, service = identity.service().as_str(), trust = identity.trust().as_str(),
         generation = standing.generation,

@@ -465,3 +465,26 @@ fn a_key_of_another_certificate_issues_nothing_and_no_key_is_shown() {
     let shown = format!("{:?}", world.issuer(DAY));
     assert!(shown.ends_with(".. }") && !shown.contains("key"), "{shown}");
 }
+
+proptest::proptest! {
+    /// Nothing that a peer sends ends in anything but a certificate or a refusal.
+    #[test]
+    fn any_bytes_end_in_a_refusal(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+        place in 0_usize..400,
+        cut in 0_usize..400,
+    ) {
+        thread_local! {
+            static GOOD: Vec<u8> = csr(own_names);
+        }
+        let look = |body: &[u8]| {
+            let Ok(der) = request::der(body) else { return };
+            let Ok(request) = Request::parse(&der) else { return };
+            let _ = (request.check_key(), request.check_signature());
+        };
+        look(&bytes);
+        let good = GOOD.with(Vec::clone);
+        let (before, after) = good.split_at(place.min(good.len()));
+        look(&[before, &bytes, after.get(cut..).unwrap_or_default()].concat());
+    }
+}

@@ -164,6 +164,7 @@ async fn a_service_renews_its_certificate_and_connects_with_the_new_one() {
     assert_eq!(value(&renewed, "issued_fingerprint"), value(&admitted, "fingerprint"));
     assert!(renewed.contains(&format!("not_after={}", of_new.validity().not_after.timestamp())), "{renewed}");
     assert_ne!(value(&renewed, "serial"), value(&renewed, "issued_serial"));
+    assert_eq!(value(&renewed, "issuer"), "CN=test root");
     assert!(!logs.text().contains("event=\"refused\""), "a renewal is no refusal");
 
     // And again, with what was renewed.

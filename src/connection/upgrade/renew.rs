@@ -17,6 +17,7 @@ use super::{Admitted, Denied, Turned};
 use crate::clock::unix_now;
 use crate::gateway::{Gateway, Phase};
 use crate::generation::Generation;
+use crate::identity::peer::VerifiedPeer;
 use crate::renewal::{self, Issuer, RenewalError, Renewed};
 use crate::report::chain;
 use crate::session::random;
@@ -55,6 +56,11 @@ fn issuer<'g>(generation: &'g Generation, admitted: &Admitted) -> Option<&'g Iss
     generation.renewal.of(admitted.standing.identity.trust())
 }
 
+/// The name of the CA that issued the peer's own certificate, if it is a configured one.
+fn issuer_of<'g>(peer: &VerifiedPeer, generation: &'g Generation) -> Option<&'g str> {
+    generation.trust.domain(peer.trust())?.authority_name(peer.links().first()?.issuer())
+}
+
 /// Reads the request and issues a certificate, or says why not.
 pub(super) async fn answer(
     request: Request<Incoming>,
@@ -79,7 +85,8 @@ pub(super) async fn answer(
     let renewed = renewal::renew(&generation.trust, issuer, peer, identity, &body, random(), now);
     let renewed = renewed.map_err(|error| told(error, address, &admitted))?;
     gateway.metrics.renewed();
-    crate::audit::renewed(address, &admitted.standing, peer.facts().id(), &renewed);
+    let presented = peer.facts().id();
+    crate::audit::renewed(address, &admitted.standing, presented, issuer_of(peer, &generation), &renewed);
     Ok(response(&renewed))
 }
 
