@@ -36,6 +36,7 @@ pub struct Metrics {
     reloads: Family<Reason, Counter>,
     reload_seconds: Histogram,
     files_broken: Gauge,
+    renewed: Counter,
     denied: Counter,
     commands: Counter,
     deliveries: Counter,
@@ -84,6 +85,7 @@ impl Metrics {
             reloads: Family::default(),
             reload_seconds: seconds(),
             files_broken: Gauge::default(),
+            renewed: Counter::default(),
             denied: Counter::default(),
             commands: Counter::default(),
             deliveries: Counter::default(),
@@ -139,6 +141,7 @@ impl Metrics {
             m.reload_seconds.clone(),
         );
         registry.register("files_broken", "1 while the files are refused", m.files_broken.clone());
+        registry.register("certificates_renewed", "Certificates issued to services", m.renewed.clone());
         registry.register("operations_denied", "Operations that the policy denied", m.denied.clone());
         registry.register("commands", "Operations that sessions asked for", m.commands.clone());
         registry.register("deliveries", "Messages delivered to sessions", m.deliveries.clone());
@@ -179,6 +182,10 @@ impl Metrics {
 
     pub fn opened(&self, took: Duration) {
         self.open_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn renewed(&self) {
+        self.renewed.inc();
     }
 
     pub fn denied(&self) {

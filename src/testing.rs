@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{ExtendedKeyUsagePurpose, SanType};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
 use rustls::pki_types::CertificateRevocationListDer;
 
 use crate::clock::unix_now;
@@ -28,6 +28,20 @@ impl Authority {
             params.not_after = date(today + 96 * HOUR);
         });
         Self { ca, today }
+    }
+
+    /// A CA below this one.
+    pub(crate) fn intermediate(&self, name: &str, serial: u64, edit: fn(&mut CertificateParams)) -> Self {
+        let ca = self.ca.intermediate_with(name, serial, |params| {
+            params.not_before = date(self.today - HOUR);
+            params.not_after = date(self.today + 48 * HOUR);
+            edit(params);
+        });
+        Self { ca, today: self.today }
+    }
+
+    pub(crate) fn key_pem(&self) -> String {
+        self.ca.key.serialize_pem()
     }
 
     /// A service's certificate, good for `seconds` from now.

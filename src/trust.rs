@@ -9,7 +9,7 @@ pub mod crl;
 mod domain;
 mod error;
 pub mod pem;
-mod signed;
+pub(crate) mod signed;
 pub mod verifier;
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
@@ -19,7 +19,7 @@ use crate::identity::mapping::{Mapped, ServiceClaim, claims_overlap};
 use crate::identity::peer::{EndedBy, VerifiedChain, VerifiedPeer};
 use crate::identity::{ServiceIdentity, TrustName};
 
-pub use anchors::{Anchor, AuthorityError, AuthorityKind, RetiringAnchor};
+pub use anchors::{Anchor, AuthorityError, AuthorityKind, IssuingChainError, RetiringAnchor};
 pub use domain::{RevocationSettings, TrustDomain, TrustSettings};
 pub use error::{IdentifyError, TrustError, TrustSetError, VerifyError};
 

@@ -9,6 +9,7 @@ mod messaging;
 mod operations;
 mod policy;
 mod reload;
+mod renewal;
 mod requests;
 mod rotation;
 mod tls;

@@ -129,8 +129,8 @@ impl World {
 }
 
 fn generation(number: u64, trust: Arc<TrustDomains>, policy: Arc<Policy>, limits: Arc<Limits>) -> Generation {
-    let deny = Arc::default();
-    Generation { number, listeners: Vec::new(), trust, policy, deny, limits }
+    let (deny, renewal) = (Arc::default(), Arc::default());
+    Generation { number, listeners: Vec::new(), trust, policy, deny, limits, renewal }
 }
 
 /// A frame of the gateway.
