@@ -12,19 +12,21 @@ use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 
 use crate::connection::UpgradeRules;
+use crate::deny::DenyList;
 use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::tls;
 use crate::trust::TrustDomains;
 use crate::trust::verifier::ClientVerifier;
 
-/// One consistent set of key pairs, trust, mapping, policy and limits.
+/// One consistent set of key pairs, trust, mapping, policy, deny list and limits.
 pub struct Generation {
     pub number: u64,
     /// What each listener answers with, in the order of the configuration.
     pub listeners: Vec<ListenerState>,
     pub trust: Arc<TrustDomains>,
     pub policy: Arc<Policy>,
+    pub deny: Arc<DenyList>,
     pub limits: Arc<Limits>,
 }
 

@@ -1,7 +1,7 @@
 //! The reload transaction: notice a change, load everything, swap, and let every live session judge itself.
 //!
 //! Invariant: one attempt at a time. Whatever is wrong with the files, the generation before them stays whole, and the
-//! next good set is taken. One exception: a valid newer revocation list applies at once, whatever else is broken,
+//! next good set is taken. One exception: a valid newer revocation list or deny list applies at once, whatever else is broken,
 //! because a typo in a policy must not hold up a revocation.
 
 mod watch;
@@ -38,7 +38,7 @@ pub enum Attempt {
     Unchanged,
     /// A new generation stands.
     Installed { generation: u64 },
-    /// The files were refused, but revocation lists among them were newer and stand in a new generation.
+    /// The files were refused, but revocation lists or the deny list among them were newer and stand in a new generation.
     RevocationsOnly { generation: u64, faults: Vec<String> },
     /// The files were refused; everything is as before.
     Refused { faults: Vec<String> },
@@ -150,7 +150,7 @@ impl Reloader {
         let loading = spawn_blocking(move || {
             let before = Before { settings: &settings, generation: &current, digest };
             load::next(&config, &before, unix_now()).map_err(|refused| {
-                let newer = load::newer_revocation_lists(&settings, &current, unix_now());
+                let newer = load::newer_revocations(&settings, &current, unix_now());
                 (refused, newer)
             })
         });
@@ -164,7 +164,7 @@ impl Reloader {
                 let generation = newer.number;
                 self.gateway.install(Arc::new(newer));
                 self.digest = None;
-                audit::reloaded(generation, "revocation lists alone; the rest was refused");
+                audit::reloaded(generation, "revocations alone; the rest was refused");
                 Attempt::RevocationsOnly { generation, faults: texts(&refused.faults) }
             }
             Ok(Err((refused, None))) => {

@@ -49,7 +49,7 @@ use crate::verdict::Standing;
 use credential::{Credential, StaleList};
 use denials::Denials;
 use fault::Faults;
-use judgement::{moment, path_end, stale_at};
+use judgement::{moment, path_end};
 use keepalive::Keepalive;
 use lanes::Lanes;
 use requests::Requests;
@@ -119,7 +119,7 @@ impl Session {
         let generation = gateway.generation();
         let (limits, now) = (generation.limits.clone(), moment(Instant::now()));
         let mut stale_list = StaleList::new(lot());
-        stale_list.review(stale_at(&generation.trust, &peer), limits.stale_crl_window, now);
+        stale_list.review(generation.trust.stale_at(&peer), limits.stale_crl_window, now);
         let id = SessionId::random();
         let outbox = Arc::new(Outbox::new(limits.max_queue_messages, limits.max_queue_bytes));
         let live = Live { id, origin, peer: peer.clone(), standing: standing.clone() };

@@ -17,7 +17,6 @@ use crate::identity::peer::VerifiedPeer;
 use crate::policy::GroupScope;
 use crate::protocol::{Event, ReauthCause, RevokedBecause};
 use crate::report::chain;
-use crate::trust::TrustDomains;
 use crate::verdict::{self, Standing};
 
 impl Session {
@@ -71,7 +70,7 @@ impl Session {
         }
         let now = moment(now);
         self.credential.review(path_end(&self.peer), &self.limits, now);
-        self.stale_list.review(stale_at(&generation.trust, &self.peer), self.limits.stale_crl_window, now);
+        self.stale_list.review(generation.trust.stale_at(&self.peer), self.limits.stale_crl_window, now);
         if !Arc::ptr_eq(&before.grants, &self.standing.grants) {
             let because = if before.identity.roles() == self.standing.identity.roles() {
                 RevokedBecause::PolicyChanged
@@ -150,10 +149,4 @@ pub(super) fn moment(now: Instant) -> Moment {
 
 pub(super) fn path_end(peer: &VerifiedPeer) -> PathEnd {
     PathEnd { second: peer.deadline(), by: peer.ended_by() }
-}
-
-/// The Unix second from which a revocation list is stale that speaks for this path.
-pub(super) fn stale_at(trust: &TrustDomains, peer: &VerifiedPeer) -> Option<u64> {
-    let lists = trust.domain(peer.trust())?.revocation_lists()?;
-    peer.links().iter().filter_map(|link| lists.next_update(link.issuer())).min()
 }

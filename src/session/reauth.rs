@@ -140,6 +140,7 @@ impl ReauthError {
             }
             Self::Proof(error) => of_proof(error).into(),
             Self::Refused(Refusal::Identity(_)) => "the certificate maps to no service".into(),
+            Self::Refused(Refusal::Denied { .. }) => "the service or its certificate is denied".into(),
             Self::Refused(Refusal::Connect { .. }) => "the service may not connect".into(),
             Self::Another { .. } => "the certificate is that of another service, or of another trust domain".into(),
             Self::NotLater => "the proof does not move the deadline; it takes a certificate that ends later".into(),
@@ -170,7 +171,9 @@ fn of_chain(error: &VerifyError) -> &'static str {
         VerifyError::RevocationStale { .. } | VerifyError::RevocationUnknown { .. } => {
             "whether the certificate is revoked is not known now"
         }
-        VerifyError::Expired { .. } => "the certificate, or another of its chain, has expired",
+        VerifyError::Expired { .. } | VerifyError::AnchorRetired { .. } => {
+            "the certificate, or another of its chain, has expired"
+        }
         VerifyError::NotYetValid { .. } => "the certificate, or another of its chain, is not valid yet",
         VerifyError::WrongUsage | VerifyError::CaAsPeer => {
             "the certificate is not for TLS clients: it must state the extended key usage clientAuth"

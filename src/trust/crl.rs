@@ -9,6 +9,7 @@
 //! by all lists of its issuer together. Every list that speaks for a certificate must be fresh.
 
 mod list;
+mod marks;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,12 +18,14 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 
 use super::anchors::Authority;
+use super::domain::StaleLists;
 use crate::identity::certificate::{CrlNumber, IssuerId};
 use crate::identity::peer::PathLink;
 
 use list::{RevocationList, Scope};
 
 pub use list::{CrlError, MAX_CLOCK_SKEW_SECS};
+pub(crate) use marks::Marks;
 
 /// The revocation lists of one trust domain. Copies share the lists.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +48,7 @@ pub enum RevocationStatus {
 }
 
 /// How old a list is: of two by one CA, the one with the higher number is newer, and of equal numbers the later one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CrlAge {
     pub number: CrlNumber,
     /// Unix seconds.
@@ -56,6 +59,17 @@ impl fmt::Display for CrlAge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "number {} of {}", self.number, self.this_update)
     }
+}
+
+/// For how long one list is good.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CrlLife<'a> {
+    pub issuer: IssuerId,
+    pub age: CrlAge,
+    /// Unix seconds; from then on the list is stale.
+    pub next_update: u64,
+    /// The distribution points it speaks for; none if it speaks for all its issuer's certificates.
+    pub points: &'a [Box<str>],
 }
 
 /// A list that was valid before and has no equal now.
@@ -92,12 +106,15 @@ impl RevocationLists {
         &self,
         lists: &[CertificateRevocationListDer<'_>],
         authorities: &[Authority],
+        stale: StaleLists,
         now: UnixTime,
     ) -> Option<Self> {
         let newer: Vec<_> = lists
             .iter()
             .filter_map(|bytes| RevocationList::load(bytes, authorities, now).ok())
-            .filter(|(issuer, list)| list.is_fresh(now) && self.holds_older(*issuer, list))
+            .filter(|(issuer, list)| {
+                (stale == StaleLists::Accepted || list.is_fresh(now)) && self.holds_older(*issuer, list)
+            })
             .collect();
         if newer.is_empty() {
             return None;
@@ -113,12 +130,17 @@ impl RevocationLists {
         if lists.iter().any(|list| list.revokes(link.serial())) {
             return RevocationStatus::Revoked;
         }
-        let speaking = lists.iter().filter(|list| list.scope.covers(link));
-        match speaking.map(|list| list.next_update).min() {
+        match self.stale_at(link) {
             None => RevocationStatus::Unknown,
             Some(since) if now.as_secs() >= since => RevocationStatus::Stale { since },
             Some(_) => RevocationStatus::Good,
         }
+    }
+
+    /// The second from which a list that speaks for this certificate is stale; `None` if none speaks for it.
+    pub fn stale_at(&self, link: &PathLink) -> Option<u64> {
+        let speaking = self.of(link.issuer()).iter().filter(|list| list.scope.covers(link));
+        speaking.map(|list| list.next_update).min()
     }
 
     /// When the first of an issuer's lists goes stale, in Unix seconds; `None` if it has no list.
@@ -131,9 +153,19 @@ impl RevocationLists {
         self.by_issuer.values().flatten().map(|list| list.next_update).min()
     }
 
+    /// Which lists there are, and for how long each is good.
+    pub fn lives(&self) -> impl Iterator<Item = CrlLife<'_>> {
+        self.all().map(|(issuer, list)| CrlLife {
+            issuer,
+            age: list.age(),
+            next_update: list.next_update,
+            points: list.scope.points(),
+        })
+    }
+
     /// The number of every list.
     pub fn numbers(&self) -> impl Iterator<Item = (IssuerId, CrlNumber)> {
-        self.by_issuer.iter().flat_map(|(issuer, lists)| lists.iter().map(|list| (*issuer, list.number)))
+        self.all().map(|(issuer, list)| (issuer, list.number))
     }
 
     /// How many entries all lists have together.
@@ -141,15 +173,41 @@ impl RevocationLists {
         self.by_issuer.values().flatten().map(|list| list.len()).sum()
     }
 
-    /// Where this set goes back behind `before` for one issuer: each list of then needs one that speaks for the same
+    /// Where this set goes back behind `marks` for one issuer: each mark needs a list that speaks for the same
     /// certificates, or more, and is not older.
-    pub fn regressions(&self, before: &Self, issuer: IssuerId) -> Vec<CrlRegression> {
-        let regression = |old: &Arc<RevocationList>| {
-            let successors = self.of(issuer).iter().filter(|list| list.scope.includes(&old.scope));
+    pub(crate) fn regressions(&self, marks: &Marks, issuer: IssuerId) -> Vec<CrlRegression> {
+        let regression = |(scope, before): &(Scope, CrlAge)| {
+            let successors = self.of(issuer).iter().filter(|list| list.scope.includes(scope));
             let now = successors.map(|list| list.age()).max();
-            (now < Some(old.age())).then(|| CrlRegression { issuer, before: old.age(), now })
+            (now < Some(*before)).then_some(CrlRegression { issuer, before: *before, now })
         };
-        before.of(issuer).iter().filter_map(regression).collect()
+        marks.of_issuer(issuer).iter().filter_map(regression).collect()
+    }
+
+    /// Adds another set's lists of one issuer where they are newer, and drops those that another one speaks for: an
+    /// older one would only go stale.
+    pub(crate) fn take_newer(&mut self, other: &Self, issuer: IssuerId) {
+        let Some(lists) = self.by_issuer.get_mut(&issuer) else {
+            if let Some(theirs) = other.by_issuer.get(&issuer) {
+                self.by_issuer.insert(issuer, theirs.clone());
+            }
+            return;
+        };
+        let both: Vec<_> = lists.iter().chain(other.of(issuer)).cloned().collect();
+        lists.clear();
+        for list in &both {
+            let is_outdone = |by: &Arc<RevocationList>| {
+                by.scope.includes(&list.scope)
+                    && (by.age() > list.age() || by.age() == list.age() && by.scope != list.scope)
+            };
+            if !both.iter().any(is_outdone) && !lists.iter().any(|held| held.scope == list.scope) {
+                lists.push(list.clone());
+            }
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (IssuerId, &RevocationList)> {
+        self.by_issuer.iter().flat_map(|(issuer, lists)| lists.iter().map(|list| (*issuer, list.as_ref())))
     }
 
     fn of(&self, issuer: IssuerId) -> &[Arc<RevocationList>] {
@@ -190,6 +248,13 @@ impl Scope {
             (Self::DistributionPoints(ours), Self::DistributionPoints(theirs)) => {
                 theirs.iter().all(|uri| ours.contains(uri))
             }
+        }
+    }
+
+    fn points(&self) -> &[Box<str>] {
+        match self {
+            Self::Complete => &[],
+            Self::DistributionPoints(points) => points,
         }
     }
 

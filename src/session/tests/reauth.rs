@@ -241,9 +241,10 @@ async fn the_same_service_of_another_trust_domain_is_another() {
         listeners: Vec::new(),
         trust: join([settings]),
         policy: current.policy.clone(),
+        deny: current.deny.clone(),
         limits: current.limits.clone(),
     };
-    let mut peer = world.open_by(&began, &former.client("orders", 6, 600));
+    let mut peer = world.open_by(&began, &former.client("orders", 6, 600), || {});
     peer.greeted().await;
     let attempt = peer.attempt(&later(&world));
     let answer = refused(&mut peer, attempt).await;

@@ -63,7 +63,7 @@ impl World {
         let trust = authority.trust(1, &[]);
         let listeners = vec![listener(&authority, trust.clone())];
         let (policy, limits) = (policy(OPEN), Arc::new(limits));
-        let mut first = Generation { number: 1, listeners, trust, policy, limits };
+        let mut first = Generation { number: 1, listeners, trust, policy, deny: Arc::default(), limits };
         change(&mut first);
         Self { gateway: Arc::new(Gateway::new("test", first)), authority }
     }
@@ -82,27 +82,30 @@ impl World {
 
     /// One of this certificate.
     pub(super) async fn connect_as(&self, leaf: &TestLeaf) -> Peer {
-        let mut peer = self.open(leaf);
+        let mut peer = self.open_by(&self.gateway.generation(), leaf, || {});
         peer.greeted().await;
         peer
     }
 
     /// One that was sent nothing and read nothing yet. Certificates have the length of the name as their serial.
     pub(super) fn connect_ungreeted(&self, service: &str, seconds: u64) -> Peer {
-        self.open(&self.authority.client(service, service.len() as u64, seconds))
+        self.connect_after(service, seconds, || {})
     }
 
-    fn open(&self, leaf: &TestLeaf) -> Peer {
-        self.open_by(&self.gateway.generation(), leaf)
+    /// One to which something happens between the verdict that lets it in and its registration.
+    pub(super) fn connect_after(&self, service: &str, seconds: u64, between: impl FnOnce()) -> Peer {
+        let leaf = self.authority.client(service, service.len() as u64, seconds);
+        self.open_by(&self.gateway.generation(), &leaf, between)
     }
 
-    /// One that this generation let in.
-    pub(super) fn open_by(&self, generation: &Generation, leaf: &TestLeaf) -> Peer {
+    /// One that this generation let in, with something that happens between its verdict and the registration.
+    pub(super) fn open_by(&self, generation: &Generation, leaf: &TestLeaf, between: impl FnOnce()) -> Peer {
         let verified = VerifiedPeer::proven(generation.trust.verify(&leaf.der, &[], unix_now()).unwrap());
         let standing = verdict::judge(generation, &verified).unwrap();
         let address = IpAddr::from([127, 0, 0, 1]);
         let admission = self.gateway.admissions.admit(address, &generation.limits).unwrap();
         let place = admission.take_service(standing.identity.service(), &generation.limits).unwrap();
+        between();
         let origin = Origin { address: (address, 1).into(), listener: 0 };
         let session = Session::open(self.gateway.clone(), origin, Arc::new(verified), standing, place);
         let (ours, theirs) = tokio::io::duplex(PIPE);
@@ -122,6 +125,7 @@ impl World {
             listeners: current.listeners.iter().map(listener).collect(),
             trust: current.trust.clone(),
             policy: current.policy.clone(),
+            deny: current.deny.clone(),
             limits: current.limits.clone(),
         };
         change(&mut next);
