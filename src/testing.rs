@@ -11,8 +11,8 @@ use rustls::pki_types::CertificateRevocationListDer;
 use crate::clock::unix_now;
 use crate::config::parse_policy;
 use crate::policy::Policy;
-use crate::trust::test_pki::{HOUR, TestCa, TestLeaf, date, settings};
-use crate::trust::{TrustDomain, TrustDomains};
+use crate::trust::test_pki::{HOUR, TestCa, TestLeaf, common_name_mapping_with_roles, date, settings};
+use crate::trust::{TrustDomain, TrustDomains, TrustSettings};
 
 /// A root that was made yesterday and lasts for days.
 pub(crate) struct Authority {
@@ -46,9 +46,20 @@ impl Authority {
 
     /// A service's certificate, good for `seconds` from now.
     pub(crate) fn client(&self, service: &str, serial: u64, seconds: u64) -> TestLeaf {
+        self.client_with(service, serial, seconds, |_| {})
+    }
+
+    pub(crate) fn client_with(
+        &self,
+        service: &str,
+        serial: u64,
+        seconds: u64,
+        edit: impl FnOnce(&mut CertificateParams),
+    ) -> TestLeaf {
         self.ca.leaf_with(service, serial, |params| {
             params.not_before = date(self.today - HOUR);
             params.not_after = date(unix_now().as_secs() + seconds);
+            edit(params);
         })
     }
 
@@ -81,6 +92,14 @@ impl Authority {
         })
     }
 
+    /// A list that is good for `seconds` from now.
+    pub(crate) fn list_for(&self, number: u64, seconds: u64) -> CertificateRevocationListDer<'static> {
+        self.ca.crl_with(number, &[], |params| {
+            params.this_update = date(self.today - HOUR);
+            params.next_update = date(unix_now().as_secs() + seconds);
+        })
+    }
+
     /// A list that is not valid yet.
     pub(crate) fn list_of_tomorrow(&self, number: u64) -> CertificateRevocationListDer<'static> {
         self.ca.crl_with(number, &[], |params| {
@@ -91,14 +110,28 @@ impl Authority {
 
     /// The domain of this authority, in which a common name is the service.
     pub(crate) fn trust(&self, number: u64, revoked: &[u64]) -> Arc<TrustDomains> {
-        let settings = settings(&[&self.ca], &[], &[self.list(number, revoked)]);
-        let domain = TrustDomain::new(settings, unix_now()).expect("a domain");
-        Arc::new(TrustDomains::new(vec![domain]).expect("one domain has no conflicts"))
+        join([self.settings(&[self.list(number, revoked)])])
+    }
+
+    /// What that domain is made of, with these lists.
+    pub(crate) fn settings(&self, lists: &[CertificateRevocationListDer<'static>]) -> TrustSettings {
+        settings(&[&self.ca], &[], lists)
     }
 
     pub(crate) fn pem(&self) -> String {
         pem("CERTIFICATE", &self.ca.der)
     }
+}
+
+/// The same block, in which the organizational units are the roles.
+pub(crate) fn with_roles(settings: TrustSettings, roles: &[&str]) -> TrustSettings {
+    TrustSettings { mapping: common_name_mapping_with_roles("*", roles), ..settings }
+}
+
+/// The domains of these blocks.
+pub(crate) fn join(blocks: impl IntoIterator<Item = TrustSettings>) -> Arc<TrustDomains> {
+    let domain = |settings| TrustDomain::new(settings, unix_now()).expect("a domain");
+    Arc::new(TrustDomains::new(blocks.into_iter().map(domain).collect()).expect("no conflicts"))
 }
 
 /// One PEM block.
