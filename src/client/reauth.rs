@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::SignatureScheme;
 use rustls::pki_types::CertificateDer;
@@ -17,26 +17,37 @@ use super::outbox::Outbox;
 use super::tls;
 use super::wire::{Command, decode_base64, encode_base64};
 
-/// How often to look for a new certificate while the gateway waits for one.
-const FILE_POLL: Duration = Duration::from_secs(5);
+/// How often to look for a new certificate while the gateway waits for one: so many times before the deadline, …
+const LOOKS: u32 = 20;
+/// … but neither more nor less often than this.
+const MIN_POLL: Duration = Duration::from_millis(200);
+const MAX_POLL: Duration = Duration::from_secs(5);
 const CONTEXT: &[u8] = b"portcullis reauth v1\0";
 
 /// What the gateway wants proved, and why.
 #[derive(Debug, Clone)]
 pub(super) struct Demand {
     pub(super) challenge: String,
+    /// When the session ends without a proof, Unix milliseconds.
+    pub(super) deadline: u64,
     pub(super) cause: String,
 }
 
 impl Demand {
     /// The gateway did not take a proof and offers one more try, which only another certificate is worth.
-    pub(super) fn after_rejection(challenge: String) -> Self {
-        Self { challenge, cause: String::new() }
+    pub(super) fn after_rejection(challenge: String, deadline: u64) -> Self {
+        Self { challenge, deadline, cause: String::new() }
     }
 
     /// Only the session's maximum age is reset by proving the same certificate again.
     fn needs_new_certificate(&self) -> bool {
         self.cause != "max_age"
+    }
+
+    fn poll(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left = Duration::from_millis(self.deadline).saturating_sub(now);
+        (left / LOOKS).clamp(MIN_POLL, MAX_POLL)
     }
 }
 
@@ -78,7 +89,7 @@ impl Prover<'_> {
                 Ok(_) => {}
                 Err(error) => self.report_once(&mut is_reported, error),
             }
-            sleep(FILE_POLL).await;
+            sleep(demand.poll()).await;
         };
         let host = self.shared.options.dialled_name();
         match prove(&key, &host, self.session, &demand.challenge) {
@@ -166,6 +177,19 @@ mod tests {
         expected.extend_from_slice(&[7; 32]);
         assert_eq!(signed[..expected.len()], expected);
         assert_eq!(signed.len(), expected.len() + 32);
+    }
+
+    /// Clients in other languages hold themselves against the same file.
+    #[test]
+    fn what_is_signed_is_the_known_answer() {
+        let vector: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/vectors/reauth.json")).unwrap();
+        let text = |name: &str| vector[name].as_str().unwrap();
+        let bytes = |name| decode_base64(text(name)).unwrap();
+        let signed =
+            signed_bytes(text("host"), text("session"), &bytes("challenge"), &bytes("leaf")).unwrap();
+        let hex: String = signed.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, text("signed"));
     }
 
     #[test]

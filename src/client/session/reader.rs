@@ -65,7 +65,7 @@ fn handle(shared: &Arc<Shared>, epoch: Epoch, signals: &Signals, incoming: Incom
         }
         Incoming::Error { id: None, rejection, .. } => shared.emit(Event::Rejected { rejection }),
         Incoming::ReauthRequired { challenge, deadline, cause } => {
-            signals.demand.send_replace(Some(Demand { challenge, cause: cause.clone() }));
+            signals.demand.send_replace(Some(Demand { challenge, deadline, cause: cause.clone() }));
             shared.emit(Event::ReauthRequired { deadline, cause });
         }
         Incoming::RevokedSubscription { sid, reason } => revoked(shared, sid, reason),
@@ -110,7 +110,10 @@ fn rejected(shared: &Shared, signals: &Signals, id: u64, rejection: Rejection, c
         }
         Settled::Reauth => {
             if let Some(challenge) = challenge {
-                signals.demand.send_replace(Some(Demand::after_rejection(challenge)));
+                signals.demand.send_modify(|demand| {
+                    let deadline = demand.as_ref().map_or(0, |demand| demand.deadline);
+                    *demand = Some(Demand::after_rejection(challenge, deadline));
+                });
             }
             shared.emit(Event::ReauthRejected { rejection });
         }
