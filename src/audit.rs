@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use crate::identity::certificate::CertificateId;
 use crate::identity::{Role, ServiceIdentity};
 use crate::policy::Denial;
-use crate::session::{CloseReason, Operation, SessionId};
+use crate::report::chain;
+use crate::session::{CloseReason, FailedProof, Operation, SessionId};
 use crate::verdict::Standing;
 
 /// The target of every audit line.
@@ -56,6 +57,34 @@ pub fn ended(
         serial = serial(Some(certificate)), fingerprint = fingerprint(Some(certificate)),
         service = identity.service().as_str(), trust = identity.trust().as_str(), reason = reason.label(), why,
         generation,
+    );
+}
+
+/// A session proved another certificate, or the same one anew, and lasts until `deadline` (Unix milliseconds).
+pub fn reauthenticated(
+    session: SessionId,
+    standing: &Standing,
+    before: CertificateId,
+    now: CertificateId,
+    deadline: u64,
+) {
+    let identity = &standing.identity;
+    tracing::info!(
+        target: TARGET, event = "reauthenticated", %session,
+        serial = serial(Some(now)), fingerprint = fingerprint(Some(now)),
+        old_serial = serial(Some(before)), old_fingerprint = fingerprint(Some(before)),
+        service = identity.service().as_str(), trust = identity.trust().as_str(), rule = identity.rule().as_str(),
+        roles = roles(identity), deadline, generation = standing.generation,
+    );
+}
+
+/// A session presented another certificate and did not prove it. Serial and fingerprint are those of that one.
+pub fn reauth_failed(session: SessionId, standing: &Standing, failed: &FailedProof, generation: u64) {
+    let certificate = Some(failed.certificate);
+    tracing::warn!(
+        target: TARGET, event = "reauth_failed", %session,
+        serial = serial(certificate), fingerprint = fingerprint(certificate),
+        service = standing.identity.service().as_str(), why = escaped(&chain(&failed.error)), generation,
     );
 }
 

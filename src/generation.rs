@@ -3,6 +3,7 @@
 //! Invariant: a [`Generation`] was loaded, parsed and checked against itself completely before anybody sees it, and
 //! numbers only grow.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,7 +34,39 @@ pub struct ListenerState {
     pub rules: Arc<UpgradeRules>,
     /// When the gateway's own certificate ends, Unix seconds.
     pub not_after: u64,
+    /// By what names clients dial it.
+    pub names: Arc<ListenerNames>,
     danger_tls12: bool,
+}
+
+/// The exact names of one listener. A wildcard of its certificate is none of them: it stands for other endpoints too,
+/// and a proof that was made for one of those must not be taken here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListenerNames {
+    dns: Box<[String]>,
+    addresses: Box<[IpAddr]>,
+}
+
+impl ListenerNames {
+    /// Takes DNS names and IP addresses as text.
+    pub(crate) fn new(names: impl IntoIterator<Item = String>) -> Self {
+        let (mut dns, mut addresses) = (Vec::new(), Vec::new());
+        for name in names.into_iter().filter(|name| !name.contains('*')) {
+            match name.parse() {
+                Ok(address) => addresses.push(address),
+                Err(_) => dns.push(name),
+            }
+        }
+        Self { dns: dns.into(), addresses: addresses.into() }
+    }
+
+    /// Whether `host` is one of them.
+    pub fn contains(&self, host: &str) -> bool {
+        match host.parse::<IpAddr>() {
+            Ok(address) => self.addresses.contains(&address),
+            Err(_) => self.dns.iter().any(|name| name.eq_ignore_ascii_case(host)),
+        }
+    }
 }
 
 impl ListenerState {
@@ -41,17 +74,18 @@ impl ListenerState {
         verifier: Arc<ClientVerifier>,
         certificate: Arc<dyn ResolvesServerCert>,
         not_after: u64,
+        names: Arc<ListenerNames>,
         danger_tls12: bool,
         rules: Arc<UpgradeRules>,
     ) -> Result<Self, rustls::Error> {
         let config = tls::server_config(verifier, certificate, danger_tls12)?;
-        Ok(Self { config: Arc::new(config), rules, not_after, danger_tls12 })
+        Ok(Self { config: Arc::new(config), rules, not_after, names, danger_tls12 })
     }
 
     /// The same key pair behind another verifier.
     pub(crate) fn with_verifier(&self, verifier: Arc<ClientVerifier>) -> Result<Self, rustls::Error> {
-        let certificate = self.config.cert_resolver.clone();
-        Self::new(verifier, certificate, self.not_after, self.danger_tls12, self.rules.clone())
+        let (certificate, names) = (self.config.cert_resolver.clone(), self.names.clone());
+        Self::new(verifier, certificate, self.not_after, names, self.danger_tls12, self.rules.clone())
     }
 }
 
@@ -81,5 +115,22 @@ impl Current {
         let number = next.number;
         self.value.store(next);
         self.number.store(number, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_goes_by_its_exact_names_alone() {
+        let names = ["gw.internal", "*.internal", "10.0.0.7", "2001:db8::7"].map(String::from);
+        let names = ListenerNames::new(names);
+        for own in ["gw.internal", "GW.Internal", "10.0.0.7", "2001:db8::7", "2001:0DB8:0:0::7"] {
+            assert!(names.contains(own), "{own}");
+        }
+        for foreign in ["", "*.internal", "other.internal", "x.gw.internal", "gw", "10.0.0.8", "10.0.0.07"] {
+            assert!(!names.contains(foreign), "{foreign}");
+        }
     }
 }

@@ -14,6 +14,8 @@
 //! core does no I/O and reads no clock. `ARCHITECTURE.md` lists tasks, locks, bounds and the threat model.
 
 pub mod identity;
+#[cfg(any(feature = "client", feature = "server"))]
+pub mod proof;
 pub mod report;
 pub mod topic;
 

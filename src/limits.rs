@@ -68,6 +68,13 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// How long a session may live on after `draining`, and the whole stop may take.
     pub drain_timeout: Duration,
+
+    /// Age of a session since it last proved its certificate, at which it must have done so again; `None` is any.
+    pub max_session_age: Option<Duration>,
+    /// The longest that a session is told to prove its certificate anew before its deadline.
+    pub reauth_lead: Duration,
+    /// Over how long the sessions of a stale revocation list end.
+    pub stale_crl_window: Duration,
 }
 
 impl Default for Limits {
@@ -114,6 +121,13 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(10),
             // Below the 30 s that orchestrators give a process by default.
             drain_timeout: Duration::from_secs(20),
+
+            // Certificates end by themselves.
+            max_session_age: None,
+            // Time enough for a client to fetch a certificate and to fail a few times.
+            reauth_lead: Duration::from_secs(5 * 60),
+            // Time enough to publish a list, and too little to live on without one.
+            stale_crl_window: Duration::from_secs(3_600),
         }
     }
 }

@@ -35,6 +35,7 @@ pub struct Metrics {
     reload_seconds: Histogram,
     files_broken: Gauge,
     denied: Counter,
+    reauthentications: Family<Outcome, Counter>,
     commands: Counter,
     deliveries: Counter,
 }
@@ -42,6 +43,11 @@ pub struct Metrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
     reason: Label,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: Label,
 }
 
 /// A label value out of one of the closed tables of the gateway.
@@ -82,12 +88,16 @@ impl Metrics {
             reload_seconds: seconds(),
             files_broken: Gauge::default(),
             denied: Counter::default(),
+            reauthentications: Family::default(),
             commands: Counter::default(),
             deliveries: Counter::default(),
             registry: Registry::default(),
         };
         for reason in CloseReason::ALL {
             metrics.closed.get_or_create(&label(reason.label())).inc_by(0);
+        }
+        for outcome in ["accepted", "failed"] {
+            metrics.reauthentications.get_or_create(&Outcome { outcome: Label(outcome) }).inc_by(0);
         }
         let m = &metrics;
         registry.register("connections_accepted", "Sockets accepted", m.accepted.clone());
@@ -132,6 +142,11 @@ impl Metrics {
         );
         registry.register("files_broken", "1 while the files are refused", m.files_broken.clone());
         registry.register("operations_denied", "Operations that the policy denied", m.denied.clone());
+        registry.register(
+            "reauthentications",
+            "Proofs of a certificate on a live session, by outcome",
+            m.reauthentications.clone(),
+        );
         registry.register("commands", "Operations that sessions asked for", m.commands.clone());
         registry.register("deliveries", "Messages delivered to sessions", m.deliveries.clone());
         Self { registry, ..metrics }
@@ -175,6 +190,11 @@ impl Metrics {
 
     pub fn denied(&self) {
         self.denied.inc();
+    }
+
+    /// A proof on a live session came to `outcome`.
+    pub fn reauthenticated(&self, outcome: &'static str) {
+        self.reauthentications.get_or_create(&Outcome { outcome: Label(outcome) }).inc();
     }
 
     /// An attempt to reload came to `outcome`.

@@ -5,6 +5,7 @@
 //! the functions that let it in.
 
 mod close;
+mod credential;
 mod delivery;
 mod denials;
 mod fault;
@@ -15,6 +16,7 @@ mod keepalive;
 mod lanes;
 mod outbound;
 mod pace;
+mod reauth;
 mod registry;
 mod requests;
 mod wire;
@@ -22,7 +24,7 @@ mod wire;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -33,9 +35,9 @@ pub use fault::Operation;
 pub use id::{SessionId, random};
 pub use outbound::{Delivery, Outbox, Outgoing};
 pub use pace::Pace;
+pub use reauth::{FailedProof, ReauthError};
 pub use registry::{Live, Registration, Registry};
 
-use crate::clock::until_over;
 use crate::gateway::{Gateway, Phase};
 use crate::identity::certificate::CertificateId;
 use crate::identity::peer::VerifiedPeer;
@@ -44,8 +46,10 @@ use crate::policy::ReplyRights;
 use crate::protocol::{self, Event, Sid};
 use crate::routing::Subscription;
 use crate::verdict::Standing;
+use credential::{Credential, StaleList};
 use denials::Denials;
 use fault::Faults;
+use judgement::{moment, path_end, stale_at};
 use keepalive::Keepalive;
 use lanes::Lanes;
 use requests::Requests;
@@ -87,7 +91,8 @@ pub struct Session {
     keepalive: Keepalive,
     faults: Faults,
     challenge: protocol::Challenge,
-    credential_end: Instant,
+    credential: Credential,
+    stale_list: StaleList,
     told_to_leave: bool,
     scratch: Vec<Outgoing>,
     counts: Counts,
@@ -111,7 +116,10 @@ impl Session {
         standing: Standing,
         place: ServicePlace,
     ) -> Self {
-        let limits = gateway.generation().limits.clone();
+        let generation = gateway.generation();
+        let (limits, now) = (generation.limits.clone(), moment(Instant::now()));
+        let mut stale_list = StaleList::new(lot());
+        stale_list.review(stale_at(&generation.trust, &peer), limits.stale_crl_window, now);
         let id = SessionId::random();
         let outbox = Arc::new(Outbox::new(limits.max_queue_messages, limits.max_queue_bytes));
         let live = Live { id, origin, peer: peer.clone(), standing: standing.clone() };
@@ -121,20 +129,21 @@ impl Session {
             origin,
             rate: gateway.rates.rate(standing.identity.service(), &limits),
             rights: ReplyRights::new(limits.max_reply_rights),
-            credential_end: Instant::now() + until_over(peer.deadline(), SystemTime::now()),
-            keepalive: Keepalive::new(Instant::now()),
+            credential: Credential::taken(path_end(&peer), &limits, lot(), now),
+            stale_list,
+            keepalive: Keepalive::new(now.steady),
             subscriptions: HashMap::new(),
             lanes: Lanes::default(),
             denials: Denials::default(),
             requests: Requests::default(),
             requester: None,
             faults: Faults::default(),
-            challenge: protocol::Challenge::new(random()),
+            challenge: reauth::fresh_challenge(),
             told_to_leave: false,
             scratch: Vec::new(),
             counts: Counts::default(),
             told: Counts::default(),
-            tells_at: Instant::now(),
+            tells_at: now.steady,
             registration,
             _place: place,
             gateway,
@@ -191,7 +200,7 @@ impl Session {
     ) -> Result<std::convert::Infallible, CloseReason> {
         // The verdict comes first, and nothing but it: `hello` is the first message, before a `draining` too.
         self.judge_again(writer)?;
-        self.check_credential(Instant::now())?;
+        self.check_credential(moment(Instant::now()))?;
         writer.event(&Event::Hello(Box::new(self.describe())));
         let timer = sleep_until(Instant::now());
         tokio::pin!(timer);
@@ -235,7 +244,9 @@ impl Session {
         if now >= self.tells_at {
             self.tell(now);
         }
-        self.check_credential(now)?;
+        let by_both_clocks = moment(now);
+        self.check_credential(by_both_clocks)?;
+        self.ask_for_proof(writer, by_both_clocks);
         match self.gateway.phase() {
             Phase::Running => {}
             Phase::Draining { until, unix_ms } => {
@@ -267,10 +278,11 @@ impl Session {
             Phase::Draining { until, .. } => Some(until),
             Phase::Running | Phase::Stopping => None,
         };
-        [writer.stalls_at(self.limits.write_timeout), self.requests.next_deadline(), drain]
+        let stale = self.stale_list.next_look();
+        [writer.stalls_at(self.limits.write_timeout), self.requests.next_deadline(), drain, stale]
             .into_iter()
             .flatten()
-            .fold(self.credential_end.min(self.keepalive.next_deadline(&self.limits)), Instant::min)
+            .fold(self.credential.next_look().min(self.keepalive.next_deadline(&self.limits)), Instant::min)
     }
 
     /// Tells the metrics what happened since they were last told.
@@ -301,7 +313,7 @@ impl Session {
             roles: identity.roles().to_vec(),
             session: self.id.to_string().into(),
             protocol: protocol::json::SUBPROTOCOL,
-            deadline: self.peer.deadline().saturating_mul(1000),
+            deadline: self.credential.deadline().unix_ms,
             limits: protocol::Limits {
                 max_payload: self.limits.max_payload,
                 max_subscriptions: self.limits.max_subscriptions,
@@ -313,6 +325,11 @@ impl Session {
             challenge: self.challenge,
         }
     }
+}
+
+/// Uniform in [0, 1).
+fn lot() -> f64 {
+    f64::from(u32::from_be_bytes(random())) / (f64::from(u32::MAX) + 1.0)
 }
 
 impl Drop for Session {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{ExtendedKeyUsagePurpose, SanType};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
 use rustls::pki_types::CertificateRevocationListDer;
 
 use crate::clock::unix_now;
 use crate::config::parse_policy;
 use crate::policy::Policy;
 use crate::trust::test_pki::{HOUR, TestCa, TestLeaf, date, settings};
-use crate::trust::{TrustDomain, TrustDomains};
+use crate::trust::{TrustDomain, TrustDomains, TrustSettings};
 
 /// A root that was made yesterday and lasts for days.
 pub(crate) struct Authority {
@@ -32,9 +32,20 @@ impl Authority {
 
     /// A service's certificate, good for `seconds` from now.
     pub(crate) fn client(&self, service: &str, serial: u64, seconds: u64) -> TestLeaf {
+        self.client_with(service, serial, seconds, |_| {})
+    }
+
+    pub(crate) fn client_with(
+        &self,
+        service: &str,
+        serial: u64,
+        seconds: u64,
+        edit: impl FnOnce(&mut CertificateParams),
+    ) -> TestLeaf {
         self.ca.leaf_with(service, serial, |params| {
             params.not_before = date(self.today - HOUR);
             params.not_after = date(unix_now().as_secs() + seconds);
+            edit(params);
         })
     }
 
@@ -65,14 +76,23 @@ impl Authority {
 
     /// The domain of this authority, in which a common name is the service.
     pub(crate) fn trust(&self, number: u64, revoked: &[u64]) -> Arc<TrustDomains> {
-        let settings = settings(&[&self.ca], &[], &[self.list(number, revoked)]);
-        let domain = TrustDomain::new(settings, unix_now()).expect("a domain");
-        Arc::new(TrustDomains::new(vec![domain]).expect("one domain has no conflicts"))
+        join([self.settings(&[self.list(number, revoked)])])
+    }
+
+    /// What that domain is made of, with these lists.
+    pub(crate) fn settings(&self, lists: &[CertificateRevocationListDer<'static>]) -> TrustSettings {
+        settings(&[&self.ca], &[], lists)
     }
 
     pub(crate) fn pem(&self) -> String {
         pem("CERTIFICATE", &self.ca.der)
     }
+}
+
+/// The domains of these blocks.
+pub(crate) fn join(blocks: impl IntoIterator<Item = TrustSettings>) -> Arc<TrustDomains> {
+    let domain = |settings| TrustDomain::new(settings, unix_now()).expect("a domain");
+    Arc::new(TrustDomains::new(blocks.into_iter().map(domain).collect()).expect("no conflicts"))
 }
 
 /// One PEM block.

@@ -9,6 +9,7 @@ pub mod crl;
 mod domain;
 mod error;
 pub mod pem;
+mod proof;
 mod signed;
 pub mod verifier;
 
@@ -22,6 +23,8 @@ use crate::identity::{ServiceIdentity, TrustName};
 pub use anchors::{AuthorityError, AuthorityKind};
 pub use domain::{RevocationSettings, TrustDomain, TrustSettings};
 pub use error::{IdentifyError, TrustError, TrustSetError, VerifyError};
+pub use proof::ProofError;
+pub(crate) use proof::{Statement, prove};
 
 /// Most certificates a peer may present, its own included.
 pub const MAX_CHAIN_CERTIFICATES: usize = 10;

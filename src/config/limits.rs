@@ -34,12 +34,18 @@ pub(super) struct File {
     idle_timeout_ms: Option<u64>,
     write_timeout_ms: Option<u64>,
     drain_timeout_ms: Option<u64>,
+    max_session_age_ms: Option<u64>,
+    reauth_lead_ms: Option<u64>,
+    stale_crl_window_ms: Option<u64>,
 }
 
 /// An hour: no wait of the gateway is longer by a mistake of a unit.
 const LONGEST_MS: u64 = 3_600_000;
 /// A day, for what may take as long.
 const DAY_MS: u64 = 86_400_000;
+/// A week, for what people have to mend.
+const WEEK_MS: u64 = 7 * DAY_MS;
+const YEAR_MS: u64 = 366 * DAY_MS;
 const MANY: u64 = 10_000_000;
 
 pub(super) fn limits(file: &File, faults: &mut Faults) -> Limits {
@@ -108,6 +114,15 @@ pub(super) fn limits(file: &File, faults: &mut Faults) -> Limits {
     wait("idle_timeout_ms", file.idle_timeout_ms, DAY_MS, &mut limits.idle_timeout);
     wait("write_timeout_ms", file.write_timeout_ms, LONGEST_MS, &mut limits.write_timeout);
     wait("drain_timeout_ms", file.drain_timeout_ms, LONGEST_MS, &mut limits.drain_timeout);
+    wait("reauth_lead_ms", file.reauth_lead_ms, WEEK_MS, &mut limits.reauth_lead);
+    // Below a second a session would do little else than prove.
+    if let Some(age) = in_range("max_session_age_ms", file.max_session_age_ms, 1_000, YEAR_MS, faults) {
+        limits.max_session_age = Some(Duration::from_millis(age));
+    }
+    // Zero is a window too: at once.
+    if let Some(window) = in_range("stale_crl_window_ms", file.stale_crl_window_ms, 0, WEEK_MS, faults) {
+        limits.stale_crl_window = Duration::from_millis(window);
+    }
     let mut rate = |key, value: Option<u32>| {
         in_range(key, value.map(u64::from), 1, u64::from(u32::MAX), faults)
             .and_then(|value| u32::try_from(value).ok())

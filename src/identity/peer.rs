@@ -16,13 +16,14 @@ use super::certificate::{
 };
 use super::der::{self, tag};
 
-/// A peer that holds the key of a verified chain: it signed the TLS handshake with it. What a session, an identity and a
-/// verdict demand, since anyone can present certificates that are public. It reads as its chain.
+/// A peer that holds the key of a verified chain: it signed the TLS handshake with it, or a challenge on a live session.
+/// What a session, an identity and a verdict demand, since anyone can present certificates that are public. It reads as its chain.
 #[derive(Debug)]
 pub struct VerifiedPeer(VerifiedChain);
 
 impl VerifiedPeer {
-    /// For [`capture`](crate::trust::verifier::capture) alone, which sees the handshake through to its end.
+    /// For two places alone: [`capture`](crate::trust::verifier::capture), which sees the handshake through to its end,
+    /// and [`prove`](crate::trust::prove), which verifies a signature over a challenge of this gateway's.
     pub(crate) fn proven(chain: VerifiedChain) -> Self {
         Self(chain)
     }

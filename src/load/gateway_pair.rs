@@ -1,14 +1,18 @@
 //! The gateway's own certificate and key: they fit each other, are in date, and name what clients dial.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ResolvesServerCert;
 use webpki::EndEntityCert;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
 
 use super::read::Reader;
 use crate::config::{Faults, ListenerSettings, Why};
-use crate::generation::ListenerState;
+use crate::generation::{ListenerNames, ListenerState};
 use crate::identity::certificate::CertificateFacts;
 use crate::tls;
 use crate::trust::pem;
@@ -18,6 +22,7 @@ use crate::trust::verifier::ClientVerifier;
 pub(super) struct Pair {
     certificate: Arc<dyn ResolvesServerCert>,
     not_after: u64,
+    names: ListenerNames,
 }
 
 pub(super) fn load(
@@ -45,8 +50,28 @@ pub(super) fn load(
     for (place, name) in listener.names.iter().enumerate().filter(|(_, name)| !is_valid_for(leaf, name)) {
         faults.add(format!("{at}.names[{place}]"), Why::NotForName { name: name.clone() });
     }
+    let names = match listener.names.is_empty() {
+        true => ListenerNames::new(alternative_names(leaf)),
+        false => ListenerNames::new(listener.names.iter().cloned()),
+    };
     let certificate = faults.take(format!("{at}.key"), tls::certified_key(chain, key?));
-    Some(Pair { certificate: certificate?, not_after: not_after? })
+    Some(Pair { certificate: certificate?, not_after: not_after?, names })
+}
+
+/// The DNS names and IP addresses that a certificate is for. What cannot be read is no name.
+fn alternative_names(leaf: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return Vec::new() };
+    let Ok(Some(extension)) = parsed.subject_alternative_name() else { return Vec::new() };
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(octets) => {
+            let four = <[u8; 4]>::try_from(*octets).map(IpAddr::from);
+            let address = four.or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from));
+            address.ok().map(|address| address.to_string())
+        }
+        _ => None,
+    };
+    extension.value.general_names.iter().filter_map(name).collect()
 }
 
 fn is_valid_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
@@ -60,6 +85,6 @@ pub(super) fn server_side(
     pair: Pair,
     listener: &ListenerSettings,
 ) -> Result<ListenerState, rustls::Error> {
-    let rules = Arc::new(listener.rules.clone());
-    ListenerState::new(verifier, pair.certificate, pair.not_after, listener.danger_tls12, rules)
+    let (names, rules) = (Arc::new(pair.names), Arc::new(listener.rules.clone()));
+    ListenerState::new(verifier, pair.certificate, pair.not_after, names, listener.danger_tls12, rules)
 }

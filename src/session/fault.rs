@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::CloseReason;
+use super::credential::Credential;
+use super::reauth::FailedProof;
 use crate::limits::Limits;
 use crate::policy::Denial;
-use crate::protocol::{Command, ErrorCode, ErrorEvent, Event, Op, OpId, Sid};
+use crate::protocol::{Challenge, Command, ErrorCode, ErrorEvent, Event, Op, OpId, Sid};
 use crate::topic::{MAX_TOPIC_BYTES, TopicError};
 
 /// Why an operation failed.
@@ -22,6 +24,7 @@ pub enum Fault {
     TooManyRequests(usize),
     NoResponders,
     RateLimited(Duration),
+    Reauth(Box<FailedProof>),
     Unsupported,
 }
 
@@ -53,10 +56,10 @@ impl<'a> Operation<'a> {
         self.topic.as_deref().unwrap_or_default()
     }
 
-    /// The peer's answer to this operation.
-    pub(super) fn failed(self, fault: Fault) -> Event {
+    /// The peer's answer to this operation. `challenge` is for its next attempt, if this was one to prove.
+    pub(super) fn failed(self, fault: &Fault, challenge: Option<Challenge>) -> Event {
         let retry_after = match fault {
-            Fault::RateLimited(wait) => Some(wait),
+            Fault::RateLimited(wait) => Some(*wait),
             _ => None,
         };
         Event::Error(Box::new(ErrorEvent {
@@ -67,7 +70,7 @@ impl<'a> Operation<'a> {
             code: fault.code(),
             reason: fault.reason(),
             retry_after,
-            challenge: None,
+            challenge,
         }))
     }
 }
@@ -82,6 +85,7 @@ impl Fault {
             }
             Self::NoResponders => ErrorCode::NoResponders,
             Self::RateLimited(_) => ErrorCode::RateLimited,
+            Self::Reauth(_) => ErrorCode::ReauthFailed,
             Self::Unsupported => ErrorCode::Unsupported,
         }
     }
@@ -103,14 +107,21 @@ impl Fault {
             }
             Self::NoResponders => "nobody is subscribed to this topic".into(),
             Self::RateLimited(_) => "the service sends more messages a second than it may".into(),
+            Self::Reauth(failed) => failed.error.reason(),
             Self::Unsupported => "this gateway does not offer the operation".into(),
         }
     }
 
-    /// Whether the session ends over it: only when it keeps sending far above its rate.
-    pub(super) fn ends_session(&self, faults: &mut Faults, limits: &Limits) -> Result<(), CloseReason> {
+    /// Whether the session ends over it: when it keeps sending far above its rate, or keeps failing to prove itself.
+    pub(super) fn ends_session(
+        &self,
+        faults: &mut Faults,
+        credential: &mut Credential,
+        limits: &Limits,
+    ) -> Result<(), CloseReason> {
         match self {
             Self::RateLimited(_) => faults.over_rate(limits),
+            Self::Reauth(_) if credential.proof_failed() => Err(CloseReason::ReauthFailed),
             _ => Ok(()),
         }
     }

@@ -15,7 +15,7 @@ use super::wire::{Reader, Writer};
 use super::{CloseReason, Session, random};
 use crate::policy::{Denial, DenialReason, GroupName, Rule};
 use crate::protocol::json::{self, DecodeLimits};
-use crate::protocol::{self, Command, Event, Headers, OkResult, OpId, Payload, Sid};
+use crate::protocol::{self, Challenge, Command, ErrorEvent, Event, Headers, OkResult, OpId, Payload, Sid};
 use crate::routing::{InboxError, Parcel, requester_token, requester_topic};
 use crate::topic::{Pattern, Topic};
 use crate::websocket::{Incoming, Utf8Bytes};
@@ -57,31 +57,43 @@ impl Session {
         let command = match json::decode(frame, &DecodeLimits { max_payload: self.limits.max_payload }) {
             Ok(command) => command,
             Err(error) => {
-                writer.event(&Event::Error(Box::new(error.into_event())));
+                let challenge = self.spend_challenge(error.op()).map(|_| self.challenge);
+                writer.event(&Event::Error(Box::new(ErrorEvent { challenge, ..error.into_event() })));
                 return self.faults.count(&self.limits);
             }
         };
         self.faults.forget();
         self.counts.commands += 1;
         let operation = Operation::of(&command);
-        match self.execute(command, now) {
+        let spent = self.spend_challenge(Some(command.op()));
+        match self.execute(command, spent, writer, now) {
             Ok(Outcome::Done(result)) => {
                 if let Some(id) = operation.id {
                     writer.event(&Event::Ok { id, result });
+                }
+                if spent.is_some() {
+                    // A revocation that looked for the new certificate before the registry had it alarmed nobody.
+                    self.judge_again(writer)?;
                 }
             }
             Ok(Outcome::AnsweredLater) => {}
             Err(fault) => {
                 self.record(&operation, &fault);
-                let ends = fault.ends_session(&mut self.faults, &self.limits);
-                writer.event(&operation.failed(fault));
+                let ends = fault.ends_session(&mut self.faults, &mut self.credential, &self.limits);
+                writer.event(&operation.failed(&fault, spent.map(|_| self.challenge)));
                 ends?;
             }
         }
         Ok(())
     }
 
-    fn execute(&mut self, command: Command<'_>, now: Instant) -> Result<Outcome, Fault> {
+    fn execute<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        command: Command<'_>,
+        challenge: Option<Challenge>,
+        writer: &mut Writer<S>,
+        now: Instant,
+    ) -> Result<Outcome, Fault> {
         self.rate.take().map_err(Fault::RateLimited)?;
         self.faults.within_rate();
         match command {
@@ -97,7 +109,9 @@ impl Session {
             }
             Command::Respond { reply, payload, headers, .. } => self.respond(&reply, payload, headers, now),
             Command::WhoAmI { .. } => Ok(Outcome::Done(OkResult::WhoAmI(Box::new(self.who_am_i())))),
-            Command::Reauthenticate { .. } => Err(Fault::Unsupported),
+            Command::Reauthenticate { proof, .. } => {
+                self.reauthenticate(*proof, challenge, writer, now).map(Outcome::Done)
+            }
         }
     }
 
@@ -267,12 +281,20 @@ impl Session {
     }
 
     fn record(&mut self, operation: &Operation<'_>, fault: &Fault) {
-        if let Fault::Forbidden(denial) = fault {
-            self.counts.denials += 1;
-            self.gateway.metrics.denied();
-            if let Some(times) = self.denials.count(operation.subject()) {
-                crate::audit::denied(self.id, &self.standing, operation, denial, times);
+        match fault {
+            Fault::Forbidden(denial) => {
+                self.counts.denials += 1;
+                self.gateway.metrics.denied();
+                if let Some(times) = self.denials.count(operation.subject()) {
+                    crate::audit::denied(self.id, &self.standing, operation, denial, times);
+                }
             }
+            Fault::Reauth(failed) => {
+                self.gateway.metrics.reauthenticated("failed");
+                let generation = self.gateway.generation_number();
+                crate::audit::reauth_failed(self.id, &self.standing, failed, generation);
+            }
+            _ => {}
         }
     }
 }

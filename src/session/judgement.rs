@@ -1,4 +1,4 @@
-//! The verdict on a live session: taken again whenever the generation moved, and when its certificate ends.
+//! The verdict on a live session: taken again whenever the generation moved, and when its time is over.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -6,14 +6,19 @@ use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use super::credential::{Moment, PathEnd};
+use super::reauth::fresh_challenge;
 use super::wire::Writer;
 use super::{CloseReason, Session};
 use crate::audit;
-use crate::clock::{unix_now, until_over};
+use crate::clock::{unix_ms, unix_now};
+use crate::generation::Generation;
+use crate::identity::peer::VerifiedPeer;
 use crate::policy::GroupScope;
-use crate::protocol::{Event, RevokedBecause};
+use crate::protocol::{Event, ReauthCause, RevokedBecause};
 use crate::report::chain;
-use crate::verdict;
+use crate::trust::TrustDomains;
+use crate::verdict::{self, Standing};
 
 impl Session {
     /// Judges the session by the current generation if it was judged by an older one.
@@ -38,10 +43,23 @@ impl Session {
             );
             reason
         })?;
-        let is_as_before = Arc::ptr_eq(&self.peer, &upheld.peer) && self.standing.is_as(&upheld.standing);
-        self.peer = upheld.peer;
-        self.credential_end = Instant::now() + until_over(self.peer.deadline(), SystemTime::now());
-        let before = std::mem::replace(&mut self.standing, upheld.standing);
+        self.adopt(upheld.peer, upheld.standing, &generation, writer, Instant::now());
+        Ok(())
+    }
+
+    /// Rests on this peer and this standing from now on, which `generation` gave. What waits in the queue stays, and so do
+    /// the subscriptions that are still granted.
+    pub(super) fn adopt<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        peer: Arc<VerifiedPeer>,
+        standing: Standing,
+        generation: &Generation,
+        writer: &mut Writer<S>,
+        now: Instant,
+    ) {
+        let is_as_before = Arc::ptr_eq(&self.peer, &peer) && self.standing.is_as(&standing);
+        self.peer = peer;
+        let before = std::mem::replace(&mut self.standing, standing);
         if !is_as_before {
             self.registration.update(&self.peer, &self.standing);
         }
@@ -51,6 +69,9 @@ impl Session {
             self.rights.set_capacity(self.limits.max_reply_rights);
             self.rate = self.gateway.rates.rate(self.standing.identity.service(), &self.limits);
         }
+        let now = moment(now);
+        self.credential.review(path_end(&self.peer), &self.limits, now);
+        self.stale_list.review(stale_at(&generation.trust, &self.peer), self.limits.stale_crl_window, now);
         if !Arc::ptr_eq(&before.grants, &self.standing.grants) {
             let because = if before.identity.roles() == self.standing.identity.roles() {
                 RevokedBecause::PolicyChanged
@@ -63,19 +84,35 @@ impl Session {
             }
             self.review_subscriptions(because, writer);
         }
-        Ok(())
     }
 
-    /// Ends the session when a certificate of its path is over, by the clock that runs on and by the one on the wall:
-    /// a machine that slept, or whose clock was set, knows it by the latter.
-    pub(super) fn check_credential(&self, now: Instant) -> Result<(), CloseReason> {
-        if now < self.credential_end && unix_now().as_secs() <= self.peer.deadline() {
+    /// Ends the session when its credential is over, or when its revocation list has been stale for its share of the window.
+    pub(super) fn check_credential(&self, now: Moment) -> Result<(), CloseReason> {
+        let (reason, why) = if self.credential.is_over(now) {
+            let deadline = self.credential.deadline();
+            let what = match deadline.cause {
+                ReauthCause::Expiring => "a certificate of the chain ended",
+                ReauthCause::MaxAge => "the session reached its maximum age",
+                ReauthCause::AnchorRetiring => "the configured end of its anchor came",
+            };
+            (CloseReason::CredentialDeadline, format!("{what} at {} ms without a proof", deadline.unix_ms))
+        } else if let Some(since) = self.stale_list.is_over(now) {
+            (CloseReason::RevocationUnknown, format!("the revocation list is stale since {since}"))
+        } else {
             return Ok(());
-        }
-        let (reason, generation) = (CloseReason::CredentialDeadline, self.standing.generation);
-        let why = format!("a certificate of the chain ended at {}", self.peer.deadline());
+        };
+        let generation = self.standing.generation;
         audit::ended(self.id, &self.standing, self.peer.facts().id(), reason, &why, generation);
         Err(reason)
+    }
+
+    /// Asks for a proof, with a challenge of its own, when the credential's deadline draws near.
+    pub(super) fn ask_for_proof<S: AsyncRead + AsyncWrite>(&mut self, writer: &mut Writer<S>, now: Moment) {
+        if let Some(deadline) = self.credential.announce(now) {
+            self.challenge = fresh_challenge();
+            let (challenge, unix_ms, cause) = (self.challenge, deadline.unix_ms, deadline.cause);
+            writer.event(&Event::ReauthRequired { challenge, deadline: unix_ms, cause });
+        }
     }
 
     /// Takes away the subscriptions that are no longer granted, and narrows those of which less is.
@@ -104,4 +141,19 @@ impl Session {
             }
         });
     }
+}
+
+/// This moment by both clocks.
+pub(super) fn moment(now: Instant) -> Moment {
+    Moment { steady: now, unix_ms: unix_ms(SystemTime::now()) }
+}
+
+pub(super) fn path_end(peer: &VerifiedPeer) -> PathEnd {
+    PathEnd { second: peer.deadline(), by: peer.ended_by() }
+}
+
+/// The Unix second from which a revocation list is stale that speaks for this path.
+pub(super) fn stale_at(trust: &TrustDomains, peer: &VerifiedPeer) -> Option<u64> {
+    let lists = trust.domain(peer.trust())?.revocation_lists()?;
+    peer.links().iter().filter_map(|link| lists.next_update(link.issuer())).min()
 }

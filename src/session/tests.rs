@@ -3,5 +3,7 @@
 mod answers;
 mod ends;
 mod messages;
+mod proofs;
+mod reauth;
 mod verdicts;
 mod world;

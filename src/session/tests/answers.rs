@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::identity::certificate::CertificateId;
+use crate::identity::peer::EndedBy;
 use crate::limits::Limits;
 use crate::policy::DenialReason;
 use crate::protocol::{ErrorCode, Event, Op, OpId, Sid};
 use crate::routing::Router;
-use crate::session::CloseReason;
+use crate::session::credential::{Credential, Moment, PathEnd};
 use crate::session::fault::{Fault, Faults, Operation};
 use crate::session::lanes::Lanes;
+use crate::session::{CloseReason, FailedProof, ReauthError};
 use crate::testing::policy;
 use crate::topic::{Topic, TopicError};
 
@@ -31,6 +36,10 @@ fn denial() -> Fault {
     denial.into()
 }
 
+fn failed_proof(error: ReauthError) -> Fault {
+    Fault::Reauth(Box::new(FailedProof { certificate: CertificateId::of(b"no certificate"), error }))
+}
+
 /// Every fault with the code of its answer. The match makes a new fault a compile error here.
 fn every_fault() -> Vec<(Fault, ErrorCode)> {
     let listed = |fault: &Fault| match fault {
@@ -44,6 +53,7 @@ fn every_fault() -> Vec<(Fault, ErrorCode)> {
         | Fault::TooManyRequests(_)
         | Fault::NoResponders
         | Fault::RateLimited(_)
+        | Fault::Reauth(_)
         | Fault::Unsupported => {}
     };
     let faults = vec![
@@ -57,6 +67,7 @@ fn every_fault() -> Vec<(Fault, ErrorCode)> {
         (Fault::TooManyRequests(3), ErrorCode::LimitExceeded),
         (Fault::NoResponders, ErrorCode::NoResponders),
         (Fault::RateLimited(Duration::from_millis(5)), ErrorCode::RateLimited),
+        (failed_proof(ReauthError::NotLater), ErrorCode::ReauthFailed),
         (Fault::Unsupported, ErrorCode::Unsupported),
     ];
     faults.iter().for_each(|(fault, _)| listed(fault));
@@ -71,7 +82,7 @@ fn operation() -> Operation<'static> {
 fn every_fault_has_its_answer_and_names_no_rule() {
     for (fault, code) in every_fault() {
         let (name, waits) = (format!("{fault:?}"), matches!(fault, Fault::RateLimited(_)));
-        let Event::Error(event) = operation().failed(fault) else { panic!("an error event") };
+        let Event::Error(event) = operation().failed(&fault, None) else { panic!("an error event") };
         assert_eq!(event.code, code, "{name}");
         assert_eq!((event.id, event.op), (OpId::new(7), Some(Op::Publish)));
         assert_eq!((event.topic.as_deref(), &event.sid), (Some("a.secret"), &Sid::from_number(3)));
@@ -81,19 +92,29 @@ fn every_fault_has_its_answer_and_names_no_rule() {
 }
 
 #[test]
-fn only_a_session_that_keeps_sending_above_its_rate_ends_over_a_fault() {
+fn only_a_session_that_keeps_sending_above_its_rate_or_failing_its_proofs_ends_over_a_fault() {
     let limits = Limits { messages_per_second: Some(1), ..Limits::default() };
     for (fault, code) in every_fault() {
-        let mut faults = Faults::default();
-        let end = (0..10_001).find_map(|_| fault.ends_session(&mut faults, &limits).err());
-        assert_eq!(end, (code == ErrorCode::RateLimited).then_some(CloseReason::RateLimited), "{fault:?}");
+        let (mut faults, mut credential) = (Faults::default(), credential(&limits));
+        let end = (0..10_001).find_map(|_| fault.ends_session(&mut faults, &mut credential, &limits).err());
+        let expected = match code {
+            ErrorCode::RateLimited => Some(CloseReason::RateLimited),
+            ErrorCode::ReauthFailed => Some(CloseReason::ReauthFailed),
+            _ => None,
+        };
+        assert_eq!(end, expected, "{fault:?}");
     }
-    let mut faults = Faults::default();
+    let (mut faults, mut credential) = (Faults::default(), credential(&limits));
     let fault = Fault::RateLimited(Duration::ZERO);
     for _ in 0..3 {
-        assert!((0..10_000).all(|_| fault.ends_session(&mut faults, &limits).is_ok()));
+        assert!((0..10_000).all(|_| fault.ends_session(&mut faults, &mut credential, &limits).is_ok()));
         faults.within_rate();
     }
+}
+
+fn credential(limits: &Limits) -> Credential {
+    let path = PathEnd { second: 1_000, by: EndedBy::Certificate };
+    Credential::taken(path, limits, 0.0, Moment { steady: Instant::now(), unix_ms: 0 })
 }
 
 #[test]

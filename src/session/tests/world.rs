@@ -11,18 +11,21 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::unix_now;
+use crate::connection::{OriginRule, UpgradeRules};
 use crate::gateway::Gateway;
-use crate::generation::Generation;
+use crate::generation::{Generation, ListenerNames, ListenerState};
 use crate::identity::peer::VerifiedPeer;
 use crate::identity::{ServiceIdentity, ServiceName};
 use crate::limits::Limits;
-use crate::policy::Policy;
 use crate::protocol::{Headers, Payload};
 use crate::routing::Parcel;
 use crate::session::{CloseReason, Counts, Origin, Session, SessionId};
 use crate::testing::{Authority, policy};
+use crate::tls;
 use crate::topic::Topic;
 use crate::trust::TrustDomains;
+use crate::trust::test_pki::TestLeaf;
+use crate::trust::verifier::ClientVerifier;
 use crate::verdict;
 
 /// Everybody may do everything that is not reserved.
@@ -33,6 +36,8 @@ pub(super) const OPEN: &str = r#"
     publish = [">"]
     subscribe = [">"]
 "#;
+/// The name that the gateway is dialled by.
+pub(super) const HOST: &str = "gateway.test";
 /// Longer than any timeout of a test and shorter than a credential: a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Bytes on the way between gateway and peer before a write waits.
@@ -40,7 +45,7 @@ pub(super) const PIPE: usize = 4 * 1024;
 
 pub(super) struct World {
     pub(super) gateway: Arc<Gateway>,
-    authority: Authority,
+    pub(super) authority: Authority,
 }
 
 impl World {
@@ -50,7 +55,16 @@ impl World {
 
     pub(super) fn with(limits: Limits) -> Self {
         let authority = Authority::new("root");
-        let first = generation(1, authority.trust(1, &[]), policy(OPEN), Arc::new(limits));
+        Self::of(authority, |_| {}, limits)
+    }
+
+    /// One whose first generation differs from the usual by what `change` does.
+    pub(super) fn of(authority: Authority, change: impl FnOnce(&mut Generation), limits: Limits) -> Self {
+        let trust = authority.trust(1, &[]);
+        let listeners = vec![listener(&authority, trust.clone())];
+        let (policy, limits) = (policy(OPEN), Arc::new(limits));
+        let mut first = Generation { number: 1, listeners, trust, policy, limits };
+        change(&mut first);
         Self { gateway: Arc::new(Gateway::new("test", first)), authority }
     }
 
@@ -62,14 +76,24 @@ impl World {
     /// One whose certificate ends in `seconds`.
     pub(super) async fn connect_for(&self, service: &str, seconds: u64) -> Peer {
         let mut peer = self.connect_ungreeted(service, seconds);
-        assert_eq!(peer.receive().await["op"], "hello");
+        peer.greeted().await;
+        peer
+    }
+
+    /// One of this certificate.
+    pub(super) async fn connect_as(&self, leaf: &TestLeaf) -> Peer {
+        let mut peer = self.open(leaf);
+        peer.greeted().await;
         peer
     }
 
     /// One that was sent nothing and read nothing yet. Certificates have the length of the name as their serial.
     pub(super) fn connect_ungreeted(&self, service: &str, seconds: u64) -> Peer {
+        self.open(&self.authority.client(service, service.len() as u64, seconds))
+    }
+
+    fn open(&self, leaf: &TestLeaf) -> Peer {
         let generation = self.gateway.generation();
-        let leaf = self.authority.client(service, service.len() as u64, seconds);
         let verified = VerifiedPeer::proven(generation.trust.verify(&leaf.der, &[], unix_now()).unwrap());
         let standing = verdict::judge(&generation, &verified).unwrap();
         let address = IpAddr::from([127, 0, 0, 1]);
@@ -79,18 +103,23 @@ impl World {
         let session = Session::open(self.gateway.clone(), origin, Arc::new(verified), standing, place);
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let running = tokio::spawn(session.run(theirs, BytesMut::new()));
-        Peer { stream: ours, buffer: BytesMut::new(), running }
+        Peer { stream: ours, buffer: BytesMut::new(), hello: Value::Null, running }
     }
 
     /// Installs a generation that differs from the current one by what `change` does.
     pub(super) fn change(&self, change: impl FnOnce(&mut Generation)) {
         let current = self.gateway.generation();
-        let mut next = generation(
-            current.number + 1,
-            current.trust.clone(),
-            current.policy.clone(),
-            current.limits.clone(),
-        );
+        let listener = |listener: &ListenerState| {
+            let names = listener.names.clone();
+            named_listener(&self.authority, current.trust.clone(), names)
+        };
+        let mut next = Generation {
+            number: current.number + 1,
+            listeners: current.listeners.iter().map(listener).collect(),
+            trust: current.trust.clone(),
+            policy: current.policy.clone(),
+            limits: current.limits.clone(),
+        };
         change(&mut next);
         self.gateway.install(Arc::new(next));
     }
@@ -122,8 +151,21 @@ impl World {
     }
 }
 
-fn generation(number: u64, trust: Arc<TrustDomains>, policy: Arc<Policy>, limits: Arc<Limits>) -> Generation {
-    Generation { number, listeners: Vec::new(), trust, policy, limits }
+/// A listener that goes by one name.
+pub(super) fn listener(authority: &Authority, trust: Arc<TrustDomains>) -> ListenerState {
+    named_listener(authority, trust, Arc::new(ListenerNames::new([HOST.to_owned()])))
+}
+
+fn named_listener(
+    authority: &Authority,
+    trust: Arc<TrustDomains>,
+    names: Arc<ListenerNames>,
+) -> ListenerState {
+    let leaf = authority.gateway(3_600);
+    let certificate = tls::certified_key(vec![leaf.der.clone()], leaf.key_der()).unwrap();
+    let rules = UpgradeRules { path: "/".into(), default_dialect: None, origins: OriginRule::DenyPresent };
+    let verifier = Arc::new(ClientVerifier::new(trust));
+    ListenerState::new(verifier, certificate, u64::MAX, names, false, Arc::new(rules)).unwrap()
 }
 
 /// A frame of the gateway.
@@ -139,10 +181,17 @@ pub(super) enum Frame {
 pub(super) struct Peer {
     pub(super) stream: DuplexStream,
     buffer: BytesMut,
+    /// What it was greeted with; `null` before.
+    pub(super) hello: Value,
     running: JoinHandle<(CloseReason, Counts)>,
 }
 
 impl Peer {
+    async fn greeted(&mut self) {
+        self.hello = self.receive().await;
+        assert_eq!(self.hello["op"], "hello");
+    }
+
     pub(super) async fn send(&mut self, message: Value) {
         self.frame(0x81, message.to_string().as_bytes()).await;
     }
