@@ -145,6 +145,13 @@ class Renewal(unittest.TestCase):
         # The challenge is the one that came with the refusal.
         self.leaf.public_key().verify(b64decode(operation["signature"]), signed, ec.ECDSA(hashes.SHA256()))
 
+    def test_another_demand_is_a_reason_to_try_what_was_refused(self):
+        self.renewal.take(demand(30))
+        self.assertIsNotNone(self.look())
+        self.refuse()
+        self.renewal.take(demand(40))
+        self.assertIsNotNone(self.look())
+
     def test_half_written_files_are_complained_of_once_and_read_again(self):
         self.renewal.take(demand(60))
         key = self.key.read_bytes()

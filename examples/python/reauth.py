@@ -43,7 +43,8 @@ class Renewal:
         if message["op"] == "hello":
             self._session = message["session"]
         elif message["op"] == "reauth_required":
-            self._deadline, self._next_look = message["deadline"], 0.0
+            # Another demand is another reason to try what was refused.
+            self._deadline, self._refused, self._next_look = message["deadline"], None, 0.0
             return True
         elif message.get("id") == OPERATION_ID:
             self._settle(message)

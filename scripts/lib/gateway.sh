@@ -18,7 +18,7 @@ make_area() {
 configure() {
     local line also=()
     for line in "${LIMITS[@]}"; do
-        also+=(-e "/^\(# *\)\?${line%% =*} = /d" -e "s/^\[limits\]\$/&\n$line/")
+        also+=(-e "/^\(# *\)\?${line%% =*} = /d" -e "/^\[limits\]\$/a $line")
     done
     sed "${also[@]}" -e "s|\.\./certs/dev/admin.sock|$AREA/admin.sock|" -e "s|\.\./certs/dev|$PKI|" \
         -e "s|127\.0\.0\.1:8443|127.0.0.1:$PORT|" "$REPOSITORY/examples/portcullis.toml" >"$AREA/portcullis.toml"
