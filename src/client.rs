@@ -19,8 +19,8 @@
 //! - **At most once.** Nothing is sent twice. When a session ends, every operation that waits for its answer fails with
 //!   [`OperationError::Disconnected`]; operations without a session fail with [`OperationError::NotConnected`].
 //! - **Subscriptions survive.** Each is renewed with its own number before anything else is sent on a new session.
-//! - **Files are read anew** on every attempt to connect and for every proof on a live session, so that a rotated
-//!   certificate needs no restart.
+//! - **Files are read anew** on every attempt to connect, and looked at every second while there is a session: another
+//!   certificate is proved on it, so that rotation needs neither a restart nor a reconnect.
 //! - **Everything is bounded**: the queue to the gateway (callers wait), a subscription's buffer (messages are dropped
 //!   and counted), every wait.
 //! - **The gateway's pace is kept**: `Retry-After` and `retry_after_ms` are a lower bound of the backoff, and a verdict
@@ -40,6 +40,7 @@ mod outbox;
 mod pem;
 mod reauth;
 mod refusal;
+mod rotation;
 mod session;
 mod subscription;
 mod tls;

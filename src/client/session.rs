@@ -22,7 +22,7 @@ use super::ending::Ending;
 use super::event::Event;
 use super::ledger::{Epoch, Shared};
 use super::outbox::{Item, Outbox, outbox};
-use super::reauth::{Demand, Prover};
+use super::reauth::{Exchange, Prover};
 use super::wire::Standing;
 
 /// How long the other side may take to answer a close frame.
@@ -48,8 +48,8 @@ pub(super) struct Signals {
     pub(super) leave: CancellationToken,
     /// The deadline of the gateway's `draining`, Unix milliseconds.
     pub(super) draining: watch::Sender<Option<u64>>,
-    /// The newest `reauth_required`.
-    demand: watch::Sender<Option<Demand>>,
+    /// What the gateway said about proofs.
+    exchange: watch::Sender<Exchange>,
     /// A subscription was not renewed and is to be tried again.
     postponed: Arc<Notify>,
     /// An answer came: a session that leaves waits for those it is owed.
@@ -74,7 +74,7 @@ impl Session {
         let signals = Signals {
             leave: CancellationToken::new(),
             draining: watch::Sender::new(None),
-            demand: watch::Sender::new(None),
+            exchange: watch::Sender::new(Exchange::begin(greeted.hello.challenge)),
             postponed: Arc::default(),
             answered: Arc::default(),
         };
@@ -92,7 +92,8 @@ impl Session {
         let (mut sink, mut stream) = socket.split();
         let woken = outbox.woken();
         let renewing = renewal::renew_postponed(&shared, epoch, outbox.clone(), &signals.postponed);
-        let prover = Prover { shared: &shared, outbox, session: &standing.session, epoch, proved: leaf };
+        let (session, exchange) = (standing.session.as_str(), &signals.exchange);
+        let prover = Prover { shared: &shared, outbox, session, epoch, exchange, proved: leaf };
 
         let ending = {
             let mut reading = pin!(reader::read(&shared, epoch, &mut stream, &signals));
@@ -102,7 +103,7 @@ impl Session {
                 ending = writer::write(&shared, epoch, &mut sink, renewals, &mut queue, &woken, &signals) => {
                     last_words(ending, reading).await
                 }
-                never = prover.run(signals.demand.subscribe()) => match never {},
+                never = prover.run() => match never {},
                 never = renewing => match never {},
             }
         };

@@ -33,7 +33,7 @@ pub(super) async fn load_config(options: &Options) -> Result<Loaded, CredentialE
 
 type Loaded = (Arc<ClientConfig>, Option<CertificateDer<'static>>);
 
-async fn off_the_runtime<T: Send + 'static>(
+pub(super) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CredentialError> + Send + 'static,
 ) -> Result<T, CredentialError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| CredentialError::Interrupted)?

@@ -256,6 +256,8 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawV
 pub(super) struct Hello {
     #[serde(flatten)]
     pub(super) standing: Standing,
+    /// What a proof that this side starts must sign.
+    pub(super) challenge: Option<String>,
 }
 
 /// Who this client is to the gateway for the length of one session.
@@ -308,9 +310,10 @@ impl WhoAmI {
 }
 
 /// What `ok` to a `reauth` returns.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct ReauthOk {
     pub(super) deadline: Option<u64>,
+    pub(super) challenge: Option<String>,
 }
 
 impl ReauthOk {

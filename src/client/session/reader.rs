@@ -13,7 +13,6 @@ use crate::client::dial::Socket;
 use crate::client::ending::Ending;
 use crate::client::event::Event;
 use crate::client::ledger::{Epoch, Settled, Shared};
-use crate::client::reauth::Demand;
 use crate::client::refusal::CloseReason;
 use crate::client::wire::{Incoming, ReauthOk, Rejection, Sid};
 
@@ -56,7 +55,7 @@ fn handle(shared: &Arc<Shared>, epoch: Epoch, signals: &Signals, incoming: Incom
             signals.answered.notify_one();
         }
         Incoming::Ok { id, text } => {
-            acknowledged(shared, epoch, id, text);
+            acknowledged(shared, epoch, signals, id, text);
             signals.answered.notify_one();
         }
         Incoming::Error { id: Some(id), rejection, challenge } => {
@@ -65,7 +64,7 @@ fn handle(shared: &Arc<Shared>, epoch: Epoch, signals: &Signals, incoming: Incom
         }
         Incoming::Error { id: None, rejection, .. } => shared.emit(Event::Rejected { rejection }),
         Incoming::ReauthRequired { challenge, deadline, cause } => {
-            signals.demand.send_replace(Some(Demand { challenge, deadline, cause: cause.clone() }));
+            signals.exchange.send_modify(|exchange| exchange.demanded(challenge, cause.clone()));
             shared.emit(Event::ReauthRequired { deadline, cause });
         }
         Incoming::RevokedSubscription { sid, reason } => revoked(shared, sid, reason),
@@ -78,11 +77,15 @@ fn handle(shared: &Arc<Shared>, epoch: Epoch, signals: &Signals, incoming: Incom
     }
 }
 
-fn acknowledged(shared: &Shared, epoch: Epoch, id: u64, text: String) {
-    let proof = ReauthOk::decode(&text);
+fn acknowledged(shared: &Shared, epoch: Epoch, signals: &Signals, id: u64, text: String) {
+    let answer = ReauthOk::decode(&text);
     let settled = shared.ledger().settle_ok(id, text);
     match settled {
-        Settled::Reauth => reauthenticated(shared, epoch, proof.ok().and_then(|proof| proof.deadline)),
+        Settled::Reauth => {
+            let ReauthOk { deadline, challenge } = answer.unwrap_or_default();
+            reauthenticated(shared, epoch, deadline);
+            signals.exchange.send_modify(|exchange| exchange.accepted(challenge));
+        }
         settled => report_unasked(settled, id),
     }
 }
@@ -109,12 +112,7 @@ fn rejected(shared: &Shared, signals: &Signals, id: u64, rejection: Rejection, c
             signals.postponed.notify_one();
         }
         Settled::Reauth => {
-            if let Some(challenge) = challenge {
-                signals.demand.send_modify(|demand| {
-                    let deadline = demand.as_ref().map_or(0, |demand| demand.deadline);
-                    *demand = Some(Demand::after_rejection(challenge, deadline));
-                });
-            }
+            signals.exchange.send_modify(|exchange| exchange.refused(challenge, &rejection));
             shared.emit(Event::ReauthRejected { rejection });
         }
         settled => report_unasked(settled, id),

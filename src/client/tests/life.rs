@@ -366,27 +366,6 @@ async fn an_expiring_certificate_is_replaced_by_a_proof_on_the_same_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_nearer_the_deadline_the_sooner_a_new_certificate_is_found() {
-    let mut gateway = Gateway::new();
-    let (client, mut peer) = gateway.connect().await;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    for (left, soon) in [(Duration::from_secs(4), 1), (Duration::from_secs(3600), 6)] {
-        let deadline = u64::try_from((now + left).as_millis()).unwrap();
-        let challenge = STANDARD.encode([7_u8; 32]);
-        let demand = json!({"op": "reauth_required", "challenge": challenge, "deadline": deadline, "cause": "expiring"});
-        peer.send(demand).await;
-        let (outcome, _) = tokio::join!(client.publish_confirmed("x", ()), peer.confirm("pub"));
-        outcome.unwrap();
-        let before = Instant::now();
-        gateway.files.rotate();
-        let proof = peer.receive().await;
-        assert_eq!(proof["op"], "reauth");
-        assert!(before.elapsed() < Duration::from_secs(soon), "{:?}", before.elapsed());
-        peer.send(json!({"op": "ok", "id": proof["id"], "deadline": deadline, "challenge": "BBBB"})).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_proof_that_is_refused_is_repeated_only_with_another_certificate() {
     let mut gateway = Gateway::new();
     let (client, mut peer) = gateway.connect().await;
