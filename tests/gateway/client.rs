@@ -13,13 +13,13 @@ use tokio::time::timeout;
 use crate::harness::{Ca, Harness, Issued, PATIENCE, Profile, wait_until};
 
 /// The files of one client.
-struct Files {
-    chain: PathBuf,
-    key: PathBuf,
+pub struct Files {
+    pub chain: PathBuf,
+    pub key: PathBuf,
 }
 
 impl Files {
-    fn write(harness: &Harness, name: &str, issued: &Issued) -> Self {
+    pub fn write(harness: &Harness, name: &str, issued: &Issued) -> Self {
         let files = Self {
             chain: harness.pki.path(&format!("{name}.client.pem")),
             key: harness.pki.path(&format!("{name}.client.key")),
@@ -29,12 +29,12 @@ impl Files {
     }
 
     /// Puts another certificate in their place.
-    fn replace(&self, issued: &Issued) {
+    pub fn replace(&self, issued: &Issued) {
         crate::harness::replace(&self.key, issued.key_pem.as_bytes());
         crate::harness::replace(&self.chain, issued.pem.as_bytes());
     }
 
-    fn options(&self, harness: &Harness) -> Options {
+    pub fn options(&self, harness: &Harness) -> Options {
         let url = format!("wss://localhost:{}/", harness.address.port());
         let roots = harness.pki.path("gateway-anchors.pem");
         std::fs::write(&roots, &harness.pki.ca.pem).expect("written");
@@ -51,7 +51,7 @@ async fn connect(harness: &Harness, service: &str, roles: &[&str]) -> Client {
 }
 
 /// Reads events until one is wanted.
-async fn event<T>(events: &mut Events, wanted: impl Fn(&Event) -> Option<T>) -> T {
+pub async fn event<T>(events: &mut Events, wanted: impl Fn(&Event) -> Option<T>) -> T {
     let reading = async {
         loop {
             let event = events.next().await.expect("an event before the end");
@@ -169,7 +169,10 @@ async fn a_certificate_rotated_on_disk_is_used_at_the_next_attempt() {
     let mut events = client.events();
     let fingerprint = async || client.whoami().await.expect("an answer").details["fingerprint"].clone();
     let before = fingerprint().await;
-    files.replace(&harness.pki.issue(&Profile::service("billing", &["reader"])));
+    // One that lives no longer than the old one is refused on the live session, and good for the next.
+    files
+        .replace(&harness.pki.issue(&Profile { not_after: 600, ..Profile::service("billing", &["reader"]) }));
+    event(&mut events, |event| matches!(event, Event::ReauthRejected { .. }).then_some(())).await;
     assert_eq!(fingerprint().await, before, "a live session keeps what it began with");
     harness.pki.revoke(&old);
     connected(&mut events).await;

@@ -8,6 +8,7 @@ mod identity;
 mod messaging;
 mod operations;
 mod policy;
+mod reauth;
 mod reload;
 mod requests;
 mod rotation;

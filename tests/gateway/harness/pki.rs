@@ -93,6 +93,11 @@ impl Ca {
     }
 
     pub fn issue(&self, profile: &Profile) -> Issued {
+        self.issue_for(profile, &KeyPair::generate().expect("a key"))
+    }
+
+    /// A certificate for this key.
+    pub fn issue_for(&self, profile: &Profile, key: &KeyPair) -> Issued {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         let subject = &mut params.distinguished_name;
@@ -110,8 +115,7 @@ impl Ca {
         set_times(&mut params, profile.not_before, profile.not_after);
         let serial = SerialNumber::from(self.serials.fetch_add(1, Ordering::SeqCst));
         params.serial_number = Some(serial.clone());
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let certificate = params.signed_by(key, &self.issuer).expect("a certificate");
         Issued {
             chain: vec![certificate.der().clone()],
             key: PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS#8"),
