@@ -94,15 +94,19 @@ python_is_told_what_it_may_not() {
     [[ $said == *forbidden* ]]
 }
 
-# Each Python block of the document stands in the example, word for word.
+# What the document shows in Python stands in the example, paragraph by paragraph, and gives the known answer by itself.
 the_protocol_shows_the_example() {
-    "$PYTHON" - docs/protocol.md examples/python/reauth.py <<'END'
-import re, sys
-document, example = (open(path, encoding="utf-8").read() for path in sys.argv[1:])
-blocks = re.findall(r"^```python\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
-assert blocks, "there is no block"
-for block in blocks:
-    assert block in example, f"not in the example:\n{block}"
+    "$PYTHON" - docs/protocol.md examples/python/reauth.py tests/vectors/reauth.json <<'END'
+import json, re, sys
+from base64 import b64decode
+document, example, vector = (open(path, encoding="utf-8").read() for path in sys.argv[1:])
+(block,) = re.findall(r"^```python\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
+for paragraph in re.split(r"\n\n+", block):
+    assert paragraph in example, f"not in the example:\n{paragraph}"
+shown, vector = {}, json.loads(vector)
+exec(block, shown)
+challenge, leaf = b64decode(vector["challenge"]), b64decode(vector["leaf"])
+assert shown["signed_bytes"](vector["host"], vector["session"], challenge, leaf).hex() == vector["signed"]
 END
 }
 
