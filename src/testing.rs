@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateRevocationListDer;
 use crate::clock::unix_now;
 use crate::config::parse_policy;
 use crate::policy::Policy;
-use crate::trust::test_pki::{HOUR, TestCa, TestLeaf, date, settings};
+use crate::trust::test_pki::{HOUR, TestCa, TestLeaf, common_name_mapping_with_roles, date, settings};
 use crate::trust::{TrustDomain, TrustDomains, TrustSettings};
 
 /// A root that was made yesterday and lasts for days.
@@ -66,6 +66,14 @@ impl Authority {
         })
     }
 
+    /// A list that is good for `seconds` from now.
+    pub(crate) fn list_for(&self, number: u64, seconds: u64) -> CertificateRevocationListDer<'static> {
+        self.ca.crl_with(number, &[], |params| {
+            params.this_update = date(self.today - HOUR);
+            params.next_update = date(unix_now().as_secs() + seconds);
+        })
+    }
+
     /// A list that is not valid yet.
     pub(crate) fn list_of_tomorrow(&self, number: u64) -> CertificateRevocationListDer<'static> {
         self.ca.crl_with(number, &[], |params| {
@@ -87,6 +95,11 @@ impl Authority {
     pub(crate) fn pem(&self) -> String {
         pem("CERTIFICATE", &self.ca.der)
     }
+}
+
+/// The same block, in which the organizational units are the roles.
+pub(crate) fn with_roles(settings: TrustSettings, roles: &[&str]) -> TrustSettings {
+    TrustSettings { mapping: common_name_mapping_with_roles("*", roles), ..settings }
 }
 
 /// The domains of these blocks.

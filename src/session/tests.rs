@@ -1,6 +1,8 @@
 //! Sessions over a stream in memory, with paused time: what a peer sees, to the millisecond.
 
 mod answers;
+mod credential;
+mod deadlines;
 mod ends;
 mod messages;
 mod proofs;

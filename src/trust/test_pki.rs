@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use super::{RevocationSettings, TrustDomain, TrustDomains, TrustError, TrustSettings};
 use crate::identity::certificate::Field;
 use crate::identity::mapping::{Mapping, Rule, RuleSettings, ServiceClaim, Template};
-use crate::identity::{RuleName, TrustName};
+use crate::identity::{Role, RuleName, TrustName};
 
 /// The time of all tests, in Unix seconds.
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -191,13 +191,19 @@ fn ca_params(name: &str, serial: u64, edit: impl FnOnce(&mut CertificateParams))
 
 /// The mapping of one rule, `cn = "{service}"`.
 pub(crate) fn common_name_mapping(claim: &str) -> Mapping {
+    common_name_mapping_with_roles(claim, &[])
+}
+
+/// The same, with these organizational units as roles.
+pub(crate) fn common_name_mapping_with_roles(claim: &str, roles: &[&str]) -> Mapping {
+    let roles = roles.iter().map(|role| Role::parse(role).expect("a role")).collect::<Vec<_>>();
     let rule = Rule::new(RuleSettings {
         name: RuleName::parse("common-name").expect("a name"),
         matches: vec![(Field::Cn, Template::parse("{service}").expect("a template"))],
         service: None,
         roles: Vec::new(),
-        roles_from: None,
-        role_values: Vec::new(),
+        roles_from: (!roles.is_empty()).then_some(Field::Ou),
+        role_values: roles,
     });
     Mapping::new(vec![rule.expect("a rule")], vec![ServiceClaim::parse(claim).expect("a claim")])
 }

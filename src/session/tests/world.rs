@@ -93,9 +93,13 @@ impl World {
     }
 
     fn open(&self, leaf: &TestLeaf) -> Peer {
-        let generation = self.gateway.generation();
+        self.open_by(&self.gateway.generation(), leaf)
+    }
+
+    /// One that this generation let in.
+    pub(super) fn open_by(&self, generation: &Generation, leaf: &TestLeaf) -> Peer {
         let verified = VerifiedPeer::proven(generation.trust.verify(&leaf.der, &[], unix_now()).unwrap());
-        let standing = verdict::judge(&generation, &verified).unwrap();
+        let standing = verdict::judge(generation, &verified).unwrap();
         let address = IpAddr::from([127, 0, 0, 1]);
         let admission = self.gateway.admissions.admit(address, &generation.limits).unwrap();
         let place = admission.take_service(standing.identity.service(), &generation.limits).unwrap();
@@ -187,7 +191,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    async fn greeted(&mut self) {
+    pub(super) async fn greeted(&mut self) {
         self.hello = self.receive().await;
         assert_eq!(self.hello["op"], "hello");
     }
@@ -258,6 +262,24 @@ impl Peer {
                 Frame::Ping => {}
                 other => panic!("expected a message, found {other:?}"),
             }
+        }
+    }
+
+    /// The next frame that is no ping; pings are answered, however long it takes.
+    pub(super) async fn frame_while_alive(&mut self) -> Frame {
+        loop {
+            match self.next().await.expect("a frame before the end") {
+                Frame::Ping => self.frame(0x8a, b"").await,
+                other => return other,
+            }
+        }
+    }
+
+    /// The same, for a message.
+    pub(super) async fn text_while_alive(&mut self) -> Value {
+        match self.frame_while_alive().await {
+            Frame::Text(message) => message,
+            other => panic!("expected a message, found {other:?}"),
         }
     }
 
