@@ -3,4 +3,5 @@
 mod gateway;
 mod life;
 mod operations;
+mod reauth;
 mod subscriptions;

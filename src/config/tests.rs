@@ -287,11 +287,19 @@ fn limits_keep_their_ranges() {
         "open_deadline_ms = 9",
         "drain_timeout_ms = 3600001",
         "max_request_timeout_ms = 86400001",
+        "max_session_age_ms = 999",
+        "max_session_age_ms = 31622400001",
+        "reauth_lead_ms = 9",
+        "reauth_lead_ms = 604800001",
+        "stale_crl_window_ms = 604800001",
     ] {
         let key = format!("limits.{}", line.split(' ').next().unwrap());
         assert_eq!(faults(&with(line))[0], (key, "OutOfRange".to_owned()), "{line}");
     }
     assert_eq!(parse(&with("messages_per_second = 10")).unwrap().limits.messages_per_second, Some(10));
+    assert!(parse(&with("stale_crl_window_ms = 0")).unwrap().limits.stale_crl_window.is_zero());
+    let age = parse(&with("max_session_age_ms = 1000")).unwrap().limits.max_session_age;
+    assert_eq!(age, Some(Duration::from_secs(1)));
 }
 
 #[test]

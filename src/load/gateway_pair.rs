@@ -88,3 +88,32 @@ pub(super) fn server_side(
     let (names, rules) = (Arc::new(pair.names), Arc::new(listener.rules.clone()));
     ListenerState::new(verifier, pair.certificate, pair.not_after, names, listener.danger_tls12, rules)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::SanType;
+
+    use super::*;
+    use crate::trust::test_pki::TestCa;
+
+    #[test]
+    fn without_names_a_listener_goes_by_those_of_its_certificate() {
+        let leaf = TestCa::root("root").leaf_with("gateway", 2, |params| {
+            params.subject_alt_names = vec![
+                SanType::DnsName("gw.internal".try_into().unwrap()),
+                SanType::DnsName("*.internal".try_into().unwrap()),
+                SanType::IpAddress("10.0.0.7".parse().unwrap()),
+                SanType::IpAddress("2001:db8::7".parse().unwrap()),
+                SanType::URI("spiffe://internal/gateway".try_into().unwrap()),
+            ];
+        });
+        let names = ListenerNames::new(alternative_names(&leaf.der));
+        for own in ["gw.internal", "10.0.0.7", "2001:db8::7"] {
+            assert!(names.contains(own), "{own}");
+        }
+        for foreign in ["*.internal", "other.internal", "gateway", "10.0.0.8", "spiffe://internal/gateway"] {
+            assert!(!names.contains(foreign), "{foreign}");
+        }
+        assert!(alternative_names(&TestCa::root("root").leaf("gw.internal", 3).der).is_empty());
+    }
+}

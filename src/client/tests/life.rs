@@ -1,17 +1,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::digest;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use rcgen::KeyPair;
 use rustls::AlertDescription;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::gateway::{Gateway, HOST, SESSION};
+use super::gateway::{Gateway, HOST};
 use crate::client::{
     Client, ConnectError, CredentialError, CredentialFile, Ending, Event, Events, OperationError,
     RequestOptions, SubscribeOptions,
@@ -323,63 +318,6 @@ async fn the_first_connection_can_be_waited_for() {
         gateway.accept().await
     });
     assert!(client.standing().borrow().is_some());
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_expiring_certificate_is_replaced_by_a_proof_on_the_same_session() {
-    let mut gateway = Gateway::new();
-    let (client, mut peer) = gateway.connect().await;
-    let mut events = client.events();
-    let challenge = STANDARD.encode([7_u8; 32]);
-    peer.send(json!({"op": "reauth_required", "challenge": challenge, "deadline": 5, "cause": "expiring"}))
-        .await;
-    assert!(matches!(events.next().await, Some(Event::ReauthRequired { deadline: 5, .. })));
-    // The old certificate proves nothing new, so the client waits for the file.
-    let (outcome, _) = tokio::join!(client.publish_confirmed("x", ()), peer.confirm("pub"));
-    outcome.unwrap();
-    let leaf = gateway.files.rotate();
-
-    let proof = peer.receive().await;
-    assert_eq!((&proof["op"], &proof["host"]), (&json!("reauth"), &json!(HOST)));
-    assert_eq!(proof["chain"][0], STANDARD.encode(&leaf));
-    assert_eq!(proof["scheme"], "ecdsa_secp256r1_sha256");
-    let key = std::fs::read_to_string(gateway.files.path("key.pem")).unwrap();
-    let key = KeyPair::from_pem(&key).unwrap();
-    let name_length = u16::try_from(HOST.len()).unwrap().to_be_bytes();
-    let leaf_digest = digest::digest(&digest::SHA256, &leaf);
-    let signed = [
-        [0x20; 64].as_slice(),
-        b"portcullis reauth v1\0",
-        &name_length,
-        HOST.as_bytes(),
-        SESSION.as_bytes(),
-        &[7; 32],
-        leaf_digest.as_ref(),
-    ]
-    .concat();
-    let signature = STANDARD.decode(proof["signature"].as_str().unwrap()).unwrap();
-    let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public_key_raw());
-    public.verify(&signed, &signature).unwrap();
-    peer.send(json!({"op": "ok", "id": proof["id"], "deadline": 99, "challenge": "BBBB"})).await;
-    assert!(matches!(events.next().await, Some(Event::Reauthenticated { deadline: Some(99) })));
-    assert_eq!(client.standing().borrow().as_ref().unwrap().deadline, Some(99));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_proof_that_is_refused_is_repeated_only_with_another_certificate() {
-    let mut gateway = Gateway::new();
-    let (client, mut peer) = gateway.connect().await;
-    let mut events = client.events();
-    peer.send(json!({"op": "reauth_required", "challenge": "AAAA", "deadline": 5, "cause": "max_age"})).await;
-    let proof = peer.receive().await;
-    assert_eq!(proof["chain"][0], STANDARD.encode(&peer.leaf));
-    let refusal =
-        json!({"op": "err", "id": proof["id"], "code": "reauth_failed", "reason": "no", "challenge": "CCCC"});
-    peer.send(refusal).await;
-    assert!(matches!(events.next().await, Some(Event::ReauthRequired { .. })));
-    assert!(matches!(events.next().await, Some(Event::ReauthRejected { .. })));
-    let leaf = gateway.files.rotate();
-    assert_eq!(peer.receive().await["chain"][0], STANDARD.encode(&leaf));
 }
 
 #[tokio::test(start_paused = true)]

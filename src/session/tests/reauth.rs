@@ -1,17 +1,19 @@
 //! Proof of another certificate on a live session, and every way in which it is none.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::proofs::Attempt;
 use super::world::{Frame, HOST, OPEN, Peer, World};
 use crate::clock::unix_now;
 use crate::generation::{Generation, ListenerNames};
 use crate::identity::TrustName;
+use crate::identity::certificate::Fingerprint;
 use crate::limits::Limits;
 use crate::proof::Scheme;
 use crate::session::CloseReason;
@@ -306,35 +308,42 @@ async fn no_session_keeps_a_certificate_that_was_revoked_while_it_was_proved() {
     let world = World::new();
     for round in 0..5 {
         let first = 1_000 * (round + 1);
-        let mut peers = Vec::new();
+        let (mut peers, mut revoked) = (Vec::new(), HashSet::new());
         for number in 0..SESSIONS {
             let mut peer = world.connect_for("orders", 600).await;
             let leaf = world.authority.client("orders", first + number, 1_200);
+            revoked.insert(Fingerprint::of(&leaf.der));
             let mut message = peer.attempt(&leaf).message();
             message["id"] = json!(2);
             peers.push(tokio::spawn(async move {
                 peer.send(message).await;
-                peer.receive().await["op"] == "ok"
+                // Until its end, or until the proof is refused.
+                while let Some(frame) = peer.next().await {
+                    if matches!(&frame, Frame::Text(answer) if answer["op"] == "err") {
+                        return peer;
+                    }
+                }
+                peer
             }));
         }
         let serials: Vec<_> = (first..first + SESSIONS).collect();
         world.change(|next| next.trust = world.authority.trust(2 + round, &serials));
+        // Each peer is told: its session is over, or its proof was refused.
+        let mut left = Vec::new();
         for peer in peers {
-            // It may have been closed before its answer was read; what counts is who is left.
-            let _ = peer.await;
+            left.push(timeout(Duration::from_secs(10), peer).await.expect("in time").expect("no panic"));
         }
-        let is_revoked = || {
+        drop(left);
+        let is_held = || {
             let live = world.gateway.registry.sessions();
-            live.iter().any(|live| {
-                serials.iter().any(|serial| live.peer.facts().serial().to_string() == format!("{serial:x}"))
-            })
+            live.iter().any(|live| revoked.contains(&live.peer.facts().fingerprint()))
         };
-        let waiting = async {
-            while is_revoked() {
+        let let_go = async {
+            while is_held() {
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("the revoked are gone");
+        timeout(Duration::from_secs(10), let_go).await.expect("nobody holds a revoked certificate");
     }
 }
 
