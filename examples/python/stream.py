@@ -9,9 +9,10 @@ import sys
 import time
 
 from gateway import Session
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
 LAST_WAIT_SECONDS = 5
+RETRY_SECONDS = 1
 
 
 class Tally:
@@ -69,12 +70,15 @@ def main():
     tally, proofs, reconnects = Tally(), 0, -1
     while time.monotonic() < end:
         reconnects += 1
-        with Session() as session:
-            try:
-                stream(session, tally, end, pace)
-            except ConnectionClosed as closed:
-                print(closed, file=sys.stderr, flush=True)
-            proofs += session.renewal.proofs
+        try:
+            with Session() as session:
+                try:
+                    stream(session, tally, end, pace)
+                finally:
+                    proofs += session.renewal.proofs
+        except (OSError, WebSocketException) as fault:
+            print(fault, file=sys.stderr, flush=True)
+            time.sleep(RETRY_SECONDS)
     result = {
         "messages": tally.sent,
         "lost": tally.lost,
