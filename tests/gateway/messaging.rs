@@ -470,6 +470,7 @@ async fn operations_that_the_gateway_does_not_offer_are_unsupported() {
     }
     let proof = json!({
         "op": "reauth", "id": 5, "chain": ["MIIB"], "host": "localhost", "scheme": "ed25519", "signature": "AAAA",
+        "token": "a.b.c",
     });
     let refused = peer.ask(proof.to_string()).await;
     assert_eq!((&refused["code"], &refused["id"]), (&json!("unsupported"), &json!(5)));
