@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use crate::identity::certificate::CertificateId;
 use crate::identity::{Role, ServiceIdentity};
 use crate::policy::Denial;
+use crate::renewal::Renewed;
 use crate::report::chain;
 use crate::session::{CloseReason, FailedProof, Operation, SessionId};
 use crate::verdict::Standing;
@@ -24,6 +25,25 @@ pub fn admitted(session: SessionId, standing: &Standing, peer: SocketAddr, certi
         serial = serial(Some(certificate)), fingerprint = fingerprint(Some(certificate)),
         service = identity.service().as_str(), trust = identity.trust().as_str(), rule = identity.rule().as_str(),
         roles = roles(identity), generation = standing.generation,
+    );
+}
+
+/// A peer that presented one certificate, which `issuer` had issued, got another.
+pub fn renewed(
+    peer: SocketAddr,
+    standing: &Standing,
+    presented: CertificateId,
+    issuer: Option<&str>,
+    renewed: &Renewed,
+) {
+    let identity = &standing.identity;
+    tracing::info!(
+        target: TARGET, event = "renewed", %peer,
+        serial = serial(Some(presented)), fingerprint = fingerprint(Some(presented)),
+        issuer = issuer.map_or("-".into(), escaped),
+        issued_serial = serial(Some(renewed.id)), issued_fingerprint = fingerprint(Some(renewed.id)),
+        not_after = renewed.not_after, service = identity.service().as_str(), trust = identity.trust().as_str(),
+        generation = standing.generation,
     );
 }
 

@@ -72,6 +72,18 @@ pub struct TrustFiles {
     pub danger_no_revocation: bool,
     pub danger_accept_stale_crl: bool,
     pub mapping: Mapping,
+    /// `None` where the gateway renews nobody's certificate.
+    pub renewal: Option<RenewalFiles>,
+}
+
+/// `[trust.renewal]`, its files not read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenewalFiles {
+    /// The issuing CA and what stands above it, without the anchor.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Of what is issued.
+    pub lifetime: Duration,
 }
 
 /// How changes of files are noticed.
@@ -113,7 +125,9 @@ impl Settings {
             .trust
             .iter()
             .flat_map(|trust| trust.anchors.iter().chain(&trust.intermediates).chain(&trust.crls));
-        listeners.chain(trust).chain([&self.policy]).chain(&self.deny).map(PathBuf::as_path)
+        let renewal = self.trust.iter().filter_map(|trust| trust.renewal.as_ref());
+        let renewal = renewal.flat_map(|renewal| [&renewal.certificate, &renewal.key]);
+        listeners.chain(trust).chain(renewal).chain([&self.policy]).chain(&self.deny).map(PathBuf::as_path)
     }
 }
 

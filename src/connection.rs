@@ -19,12 +19,13 @@ use tokio_rustls::server::TlsStream;
 
 pub use accept::{AcceptError, Listener};
 pub use handshake::HandshakeError;
-pub use upgrade::{Denied, Dialect, OriginRule, Problem, UpgradeRules};
+pub use upgrade::{Denied, Dialect, OriginRule, Problem, RenewDenied, UpgradeRules};
 
 use crate::gateway::Gateway;
 use crate::limits::Admission;
 use crate::session::{Origin, Session};
 use record::Record;
+use upgrade::{Answered, Upgraded};
 
 /// Serves one accepted socket to its end.
 pub async fn serve(socket: TcpStream, peer: SocketAddr, admission: Admission, listener: Arc<Listener>) {
@@ -51,7 +52,7 @@ struct Opened {
     early: BytesMut,
 }
 
-/// From the socket to the 101, or to a refusal that the record holds.
+/// From the socket to the 101, or to an end that the record holds.
 async fn open(
     socket: TcpStream,
     admission: &Admission,
@@ -71,13 +72,15 @@ async fn open(
     let verdict = identify::identify(peer, &generation, admission, gateway);
     record.judged(&verdict);
 
-    let (stream, early, admitted) = match upgrade::answer(stream, verdict, state, gateway).await {
-        Ok(upgraded) => upgraded,
+    let upgraded = match upgrade::answer(stream, verdict, state, gateway, record.peer()).await {
+        Ok(Answered::Upgraded(upgraded)) => upgraded,
+        Ok(Answered::Renewed) => return record.renewed(),
         Err(refusal) => return record.refused(&refusal),
     };
 
+    let Upgraded { stream, early, entrant } = *upgraded;
     let origin = Origin { address: record.peer(), listener: listener.index };
-    let session = Session::open(gateway.clone(), origin, admitted.peer, admitted.standing, admitted.place);
+    let session = Session::open(gateway.clone(), origin, entrant.peer, entrant.standing, entrant.place);
     record.opened(&session);
     Some(Opened { session, stream, early })
 }

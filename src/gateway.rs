@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::clock::unix_ms;
 use crate::generation::{Current, Generation};
-use crate::limits::{Admissions, ServiceRates};
+use crate::limits::{Admissions, RenewalRates, ServiceRates};
 use crate::metrics::Metrics;
 use crate::routing::Router;
 use crate::session::{Pace, Registry};
@@ -21,6 +21,7 @@ pub struct Gateway {
     pub pace: Pace,
     pub admissions: Arc<Admissions>,
     pub rates: ServiceRates,
+    pub renewals: RenewalRates,
     pub metrics: Metrics,
     current: Current,
     phase: RwLock<Phase>,
@@ -47,6 +48,7 @@ impl Gateway {
             pace: Pace::default(),
             admissions: Arc::default(),
             rates: ServiceRates::default(),
+            renewals: RenewalRates::default(),
             metrics: Metrics::new(),
             current: Current::new(first),
             phase: RwLock::new(Phase::Running),

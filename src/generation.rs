@@ -15,6 +15,7 @@ use crate::connection::UpgradeRules;
 use crate::deny::DenyList;
 use crate::limits::Limits;
 use crate::policy::Policy;
+use crate::renewal::Issuers;
 use crate::tls;
 use crate::trust::TrustDomains;
 use crate::trust::verifier::ClientVerifier;
@@ -28,6 +29,7 @@ pub struct Generation {
     pub policy: Arc<Policy>,
     pub deny: Arc<DenyList>,
     pub limits: Arc<Limits>,
+    pub renewal: Arc<Issuers>,
 }
 
 /// What the connections of one listener meet.

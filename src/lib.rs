@@ -56,6 +56,8 @@ pub mod protocol;
 #[cfg(feature = "server")]
 pub mod reload;
 #[cfg(feature = "server")]
+pub mod renewal;
+#[cfg(feature = "server")]
 pub mod routing;
 #[cfg(feature = "server")]
 pub mod server;

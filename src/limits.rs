@@ -4,11 +4,13 @@
 
 mod admission;
 mod rates;
+mod renewals;
 
 use std::time::Duration;
 
 pub use admission::{Admission, Admissions, Refused, ServicePlace};
 pub use rates::{ServiceRate, ServiceRates};
+pub use renewals::RenewalRates;
 
 /// What stands around a payload at most: fields, topic and headers.
 const ENVELOPE: usize = 16 * 1024;

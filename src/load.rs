@@ -3,6 +3,7 @@
 
 mod gateway_pair;
 mod read;
+mod renewal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,6 +98,7 @@ fn assemble(
         faults.add("listener", Why::ListenersChanged);
     }
     let trust = load_trust(&settings, &mut reader, &mut faults, now);
+    let renewal = renewal::load(&settings, trust.as_ref(), &mut reader, &mut faults, now);
     let policy = load_policy(&settings, &mut reader, &mut faults);
     let deny = load_deny_list(&settings, &mut reader, &mut faults);
     let pairs: Vec<_> = settings
@@ -140,6 +142,7 @@ fn assemble(
         policy: kept_or_new(before.map(|before| &before.generation.policy), policy),
         deny: kept_or_new(before.map(|before| &before.generation.deny), deny),
         limits: kept_or_new(before.map(|before| &before.generation.limits), settings.limits.clone()),
+        renewal: Arc::new(renewal),
     };
     Ok(Loaded { settings, generation, digest: reader.digest() })
 }
@@ -173,6 +176,7 @@ pub fn newer_revocations(settings: &Settings, current: &Generation, now: UnixTim
         policy: current.policy.clone(),
         deny: deny.map_or_else(|| current.deny.clone(), Arc::new),
         limits: current.limits.clone(),
+        renewal: current.renewal.clone(),
     })
 }
 

@@ -36,6 +36,7 @@ pub struct Metrics {
     reloads: Family<Reason, Counter>,
     reload_seconds: Histogram,
     files_broken: Gauge,
+    renewed: Counter,
     denied: Counter,
     reauthentications: Family<Outcome, Counter>,
     commands: Counter,
@@ -90,6 +91,7 @@ impl Metrics {
             reloads: Family::default(),
             reload_seconds: seconds(),
             files_broken: Gauge::default(),
+            renewed: Counter::default(),
             denied: Counter::default(),
             reauthentications: Family::default(),
             commands: Counter::default(),
@@ -149,6 +151,7 @@ impl Metrics {
             m.reload_seconds.clone(),
         );
         registry.register("files_broken", "1 while the files are refused", m.files_broken.clone());
+        registry.register("certificates_renewed", "Certificates issued to services", m.renewed.clone());
         registry.register("operations_denied", "Operations that the policy denied", m.denied.clone());
         registry.register(
             "reauthentications",
@@ -194,6 +197,10 @@ impl Metrics {
 
     pub fn opened(&self, took: Duration) {
         self.open_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn renewed(&self) {
+        self.renewed.inc();
     }
 
     pub fn denied(&self) {

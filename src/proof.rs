@@ -83,6 +83,9 @@ impl Scheme {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     #[test]
@@ -93,6 +96,19 @@ mod tests {
         expected.extend_from_slice(&[7; 32]);
         assert_eq!(signed[..expected.len()], expected);
         assert_eq!(signed.len(), expected.len() + 32);
+    }
+
+    /// Clients in other languages hold themselves against the same file.
+    #[test]
+    fn what_is_signed_is_the_known_answer() {
+        let vector: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/vectors/reauth.json")).unwrap();
+        let text = |name: &str| vector[name].as_str().unwrap();
+        let bytes = |name| STANDARD.decode(text(name)).unwrap();
+        let signed =
+            signed_bytes(text("host"), text("session"), &bytes("challenge"), &bytes("leaf")).unwrap();
+        let hex: String = signed.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, text("signed"));
     }
 
     #[test]

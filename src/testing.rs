@@ -30,6 +30,20 @@ impl Authority {
         Self { ca, today }
     }
 
+    /// A CA below this one.
+    pub(crate) fn intermediate(&self, name: &str, serial: u64, edit: fn(&mut CertificateParams)) -> Self {
+        let ca = self.ca.intermediate_with(name, serial, |params| {
+            params.not_before = date(self.today - HOUR);
+            params.not_after = date(self.today + 48 * HOUR);
+            edit(params);
+        });
+        Self { ca, today: self.today }
+    }
+
+    pub(crate) fn key_pem(&self) -> String {
+        self.ca.key.serialize_pem()
+    }
+
     /// A service's certificate, good for `seconds` from now.
     pub(crate) fn client(&self, service: &str, serial: u64, seconds: u64) -> TestLeaf {
         self.client_with(service, serial, seconds, |_| {})

@@ -10,17 +10,17 @@ mod domain;
 mod error;
 pub mod pem;
 mod proof;
-mod signed;
+pub(crate) mod signed;
 pub mod verifier;
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
 use crate::identity::certificate::AnchorSetId;
 use crate::identity::mapping::{Mapped, ServiceClaim, claims_overlap};
-use crate::identity::peer::{EndedBy, VerifiedChain, VerifiedPeer};
+use crate::identity::peer::{VerifiedChain, VerifiedPeer};
 use crate::identity::{ServiceIdentity, TrustName};
 
-pub use anchors::{Anchor, AuthorityError, AuthorityKind, RetiringAnchor};
+pub use anchors::{Anchor, AuthorityError, AuthorityKind, IssuingChainError, RetiringAnchor};
 pub use domain::{RevocationSettings, TrustDomain, TrustSettings};
 pub use error::{IdentifyError, TrustError, TrustSetError, VerifyError};
 pub use proof::ProofError;
@@ -112,10 +112,7 @@ impl TrustDomains {
         if peer.anchors() == self.anchors {
             let deadline = peer.deadline();
             if now.as_secs() > deadline {
-                return Err(match peer.ended_by() {
-                    EndedBy::Certificate => VerifyError::Expired { now, not_after: deadline },
-                    EndedBy::RetiringAnchor => VerifyError::AnchorRetired { at: deadline },
-                });
+                return Err(VerifyError::Expired { now, not_after: deadline });
             }
             return match domain.check_links(peer.links(), now) {
                 Ok(()) | Err(VerifyError::RevocationStale { .. }) => Ok(Recheck::Same),

@@ -143,8 +143,9 @@ fn of_certificate(error: &VerifyError) -> CloseReason {
         VerifyError::RevocationUnknown { .. } | VerifyError::RevocationStale { .. } => {
             CloseReason::RevocationUnknown
         }
-        VerifyError::Expired { .. } | VerifyError::AnchorRetired { .. } => CloseReason::CredentialDeadline,
-        VerifyError::NotYetValid { .. }
+        VerifyError::Expired { .. } => CloseReason::CredentialDeadline,
+        VerifyError::AnchorRetired { .. }
+        | VerifyError::NotYetValid { .. }
         | VerifyError::AmbiguousTrust { .. }
         | VerifyError::TrustRemoved
         | VerifyError::WrongUsage

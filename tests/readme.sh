@@ -3,7 +3,8 @@
 # comment `<!-- tested -->`, in the order in which they stand, each as a shell or Python program of its own, and looks for
 # what the block says it prints.
 # Usage: tests/readme.sh    Prints `N passed, N failed`; the exit code is 1 if any failed.
-# Needs a built gateway (cargo build), openssl, curl, python3 with venv; installs websockets with pip under target/.
+# Needs a built gateway (cargo build), openssl, curl, python3 with venv; installs cryptography and websockets with pip
+# under target/.
 
 set -euo pipefail
 export LC_ALL=C
@@ -13,10 +14,13 @@ REPOSITORY=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." &&
 source "$REPOSITORY/scripts/lib/packages.sh"
 # shellcheck source=scripts/lib/gateway.sh
 source "$REPOSITORY/scripts/lib/gateway.sh"
+# shellcheck source=scripts/lib/python.sh
+source "$REPOSITORY/scripts/lib/python.sh"
 cd -- "$REPOSITORY"
 
-TARGET=${CARGO_TARGET_DIR:-$REPOSITORY/target}
-[[ $TARGET == /* ]] || TARGET=$REPOSITORY/$TARGET
+make_python
+# The lines of README.md say `python`.
+export PATH=$TARGET/python/bin:$PATH
 PORTCULLIS=$TARGET/debug/portcullis
 [[ -x $PORTCULLIS ]] || die "there is no $PORTCULLIS; cargo build makes it"
 
@@ -66,16 +70,6 @@ as() {
     "$@"
 }
 
-make_python() {
-    PYTHON=$TARGET/python/bin/python
-    # The lines of README.md say `python`.
-    export PATH=$TARGET/python/bin:$PATH
-    [[ -x $PYTHON ]] || python3 -m venv "$TARGET/python"
-    "$PYTHON" -c 'import websockets.sync.client' 2>/dev/null && return
-    say "installing with pip, in $TARGET/python: websockets"
-    "$PYTHON" -m pip --quiet --disable-pip-version-check install -r examples/python/requirements.txt
-}
-
 example() { "$PYTHON" "examples/python/$1.py" "${@:2}"; }
 
 python_examples_speak_to_the_gateway() {
@@ -98,6 +92,22 @@ python_is_told_what_it_may_not() {
     local said
     if said=$(as billing example publish orders.created 1 2>&1); then return 1; fi
     [[ $said == *forbidden* ]]
+}
+
+# What the document shows in Python stands in the example, paragraph by paragraph, and gives the known answer by itself.
+the_protocol_shows_the_example() {
+    "$PYTHON" - docs/protocol.md examples/python/reauth.py tests/vectors/reauth.json <<'END'
+import json, re, sys
+from base64 import b64decode
+document, example, vector = (open(path, encoding="utf-8").read() for path in sys.argv[1:])
+(block,) = re.findall(r"^```python\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
+for paragraph in re.split(r"\n\n+", block):
+    assert paragraph in example, f"not in the example:\n{paragraph}"
+shown, vector = {}, json.loads(vector)
+exec(block, shown)
+challenge, leaf = b64decode(vector["challenge"]), b64decode(vector["leaf"])
+assert shown["signed_bytes"](vector["host"], vector["session"], challenge, leaf).hex() == vector["signed"]
+END
 }
 
 # Writes each tested block of README.md to AREA/block.N.KIND.
@@ -131,8 +141,9 @@ done
 start_somewhere
 # shellcheck disable=SC1091
 source "$AREA/env"
-make_python
 
+holds 'Python proofs are what the protocol says' "$PYTHON" tests/reauth.py
+holds 'docs/protocol.md shows the Python example as it is' the_protocol_shows_the_example
 holds 'Python examples publish and subscribe' python_examples_speak_to_the_gateway
 holds 'Python examples ask and answer' python_requests_are_answered
 holds 'Python examples are told what they may not' python_is_told_what_it_may_not

@@ -224,6 +224,78 @@ renewal_keeps_roles_and_old_versions_are_few() {
     holds 'only those' equal "$(field "$chain" -subject -nameopt RFC2253)" 'subject=CN=orders,OU=reader,O=Portcullis development'
 }
 
+# A curl that answers as a gateway would, or not: ANSWER is good, key, name, text, refused or none.
+false_gateway() {
+    mkdir -p "$AREA/bin"
+    cat >"$AREA/bin/curl" <<'END'
+#!/usr/bin/env bash
+while (($#)); do
+    case $1 in
+    --data-binary) request=${2#@} ;;
+    --output) output=$2 ;;
+    --cert) present=$2 ;;
+    https://*) url=$1 ;;
+    esac
+    shift
+done
+[[ $url == https://gateway.test:8443/renew ]] || exit 3
+subject=$(openssl x509 -in "$present" -noout -subject -nameopt compat)
+subject=${subject#subject=}
+case $ANSWER in
+none) exit 7 ;;
+refused) echo '{"detail":"not you"}' >"$output" && printf 403 && exit ;;
+text) echo 'no certificate' >"$output" && printf 200 && exit ;;
+key) openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -subj / -out "$request" ;;
+name) subject=/CN=other ;;
+esac 2>/dev/null
+openssl x509 -req -in "$request" -CA "$ROOT/certificate.pem" -CAkey "$ROOT/key.pem" -subj "$subject" -out "$output" 2>/dev/null
+printf 200
+END
+    chmod +x "$AREA/bin/curl"
+    export ROOT ANSWER
+    ROOT=$(echo "$(here ca)"/????????)
+}
+
+a_gateway_is_asked_in_place_of_the_ca() {
+    new_ca gateway-renewals
+    run issue-service orders --role eu --role writer >/dev/null
+    local PATH=$AREA/bin:$PATH chain before subject key answer
+    local ask=(renew-service orders --from https://gateway.test:8443)
+    chain=$(here services/orders/chain.pem)
+    subject=$(field "$chain" -subject)
+    key=$(field "$chain" -pubkey)
+    before=$(fingerprint "$chain")
+    false_gateway
+    while read -r answer code text; do
+        ANSWER=$answer refused "an answer that is $answer" "$code" "$text" "${ask[@]}"
+        holds 'and the pair is as before' equal "$(fingerprint "$chain")" "$before"
+    done <<'END'
+none 1 no answer of https://gateway.test:8443
+refused 3 HTTP status 403: {"detail":"not you"}
+text 3 is no certificate
+key 3 another key
+name 3 another name
+END
+    refused 'roles of a gateway' 2 'keeps the names' "${ask[@]}" --role reader
+    refused 'a lifetime of a gateway' 2 'sets the lifetime' "${ask[@]}" --lifetime 1h
+    for answer in http://gateway.test gateway.test https:// https://a/b 'https://a b' 'https://a?b' 'https://u@h' 'https://$(id)'; do
+        refused "the gateway ${answer@Q}" 2 'is no gateway' renew-service orders --from "$answer"
+    done
+    ANSWER=good
+    holds '--from' run "${ask[@]}"
+    holds 'the names stay' equal "$(field "$chain" -subject)" "$subject"
+    fails 'the key is new' equal "$(field "$chain" -pubkey)" "$key"
+    holds 'and fits' fits "$(here services/orders)"
+    key=$(field "$chain" -pubkey)
+    holds '--from with --keep-key' run renew-service orders --keep-key --from https://gateway.test:8443/
+    holds 'keeps it' equal "$(field "$chain" -pubkey)" "$key"
+    refused 'the CA does not know it' 3 'was renewed at https://gateway.test:8443' revoke orders
+    holds 'what it knows is revoked' contains "$(run revoke orders --all)" 'revoked certificate'
+    holds 'no scratch stays' equal "$(find "$PORTCULLIS_CA_DIR" -name '.work.*')" ''
+    holds 'the CA renews as before' run renew-service orders
+    holds 'and revokes' contains "$(run revoke orders)" 'revoked certificate'
+}
+
 revocation_is_published_at_once_and_numbers_grow() {
     new_ca revocations
     run issue-service orders >/dev/null
@@ -562,6 +634,7 @@ for test in \
     lifetimes_are_exact_to_the_second \
     every_algorithm_works_at_every_level \
     renewal_keeps_roles_and_old_versions_are_few \
+    a_gateway_is_asked_in_place_of_the_ca \
     revocation_is_published_at_once_and_numbers_grow \
     mutual_tls_works_until_revoked \
     keys_are_private_and_trust_is_public \

@@ -51,6 +51,7 @@ issue_pair() {
     format_time "$END"
     in_root "$CURRENT" -notext -in "$WORK/leaf.csr" -extfile "$PROFILES/$1.cnf" -extensions extensions \
         -startdate "$start" -enddate "$TIME" -out "$staged/chain.pem"
+    FROM=
     SERIAL=$(tail -n 1 -- "$CA_DIR/ca/$CURRENT/index.txt" | cut -f 4)
     fingerprint_of "$staged/chain.pem"
     write_record "$2" >"$staged/record"
@@ -74,6 +75,7 @@ lifetime=$LIFETIME
 not_after=$END
 roles=${ROLES[*]}
 names=${NAMES[*]}
+from=${FROM:-}
 END
 }
 

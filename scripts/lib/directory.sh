@@ -14,18 +14,20 @@ LOCK_DIRECTORY=
 # Opens the directory of an existing CA: absolute path, lock, state.
 open_ca() {
     [[ -f $CA_DIR/ca/state ]] || fail_state "there is no CA in ${CA_DIR@Q}; ca-init makes one"
-    enter_directory
+    enter_directory ca
     read_state
 }
 
-# Makes CA_DIR absolute, takes the lock, and makes WORK, a scratch directory on the same file system.
+# enter_directory PLACE: makes CA_DIR absolute, takes the lock, and makes WORK, a scratch directory in CA_DIR/PLACE and so on
+# the same file system.
 enter_directory() {
+    local place=$1
     CA_DIR=$(cd -- "$CA_DIR" && pwd -P) || fail_state "cannot enter ${CA_DIR@Q}"
     trap leave_directory EXIT
     take_lock
     # Under the lock, whatever scratch is there was left by a script that was killed.
-    rm -rf -- "$CA_DIR"/ca/.work.*
-    WORK=$(mktemp -d -- "$CA_DIR/ca/.work.XXXXXX")
+    rm -rf -- "$CA_DIR/$place"/.work.*
+    WORK=$(mktemp -d -- "$CA_DIR/$place/.work.XXXXXX")
 }
 
 leave_directory() {

@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # A gateway of the example configuration on a free loopback port, with a CA of its own, in one temporary folder.
-# Needs packages.sh, REPOSITORY, and PORTCULLIS: the program.
+# Needs packages.sh, REPOSITORY, and PORTCULLIS: the program. LIMITS, lines `key = value`, go before the example's own.
 
 AREA='' PKI='' GATEWAY='' PORT=''
 FIRST_PORT=8443 LAST_PORT=8463
+LIMITS=()
 
 # make_area: the folder, and where the certificate scripts find their CA.
 make_area() {
@@ -15,7 +16,11 @@ make_area() {
 
 # configure: the example, with the paths and the port of this run; and what a shell needs to act as a service.
 configure() {
-    sed -e "s|\.\./certs/dev/admin.sock|$AREA/admin.sock|" -e "s|\.\./certs/dev|$PKI|" \
+    local line also=()
+    for line in "${LIMITS[@]}"; do
+        also+=(-e "/^\(# *\)\?${line%% =*} = /d" -e "/^\[limits\]\$/a $line")
+    done
+    sed "${also[@]}" -e "s|\.\./certs/dev/admin.sock|$AREA/admin.sock|" -e "s|\.\./certs/dev|$PKI|" \
         -e "s|127\.0\.0\.1:8443|127.0.0.1:$PORT|" "$REPOSITORY/examples/portcullis.toml" >"$AREA/portcullis.toml"
     cat >"$AREA/env" <<END
 export PORTCULLIS_CA_DIR='$PKI' PORTCULLIS_CONFIG='$AREA/portcullis.toml' PORTCULLIS_POLICY='$AREA/policy.toml'

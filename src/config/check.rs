@@ -10,8 +10,8 @@ use toml::value::{Datetime, Offset};
 use toml::{Table, Value};
 
 use super::{
-    Faults, GatewaySettings, ListenerSettings, LogFormat, LogSettings, ReloadSettings, Settings, TrustFiles,
-    Why, file, limits,
+    Faults, GatewaySettings, ListenerSettings, LogFormat, LogSettings, ReloadSettings, RenewalFiles,
+    Settings, TrustFiles, Why, file, limits,
 };
 use crate::connection::{Dialect, OriginRule, UpgradeRules};
 use crate::identity::certificate::{Field, Fingerprint};
@@ -21,6 +21,10 @@ use crate::trust::RetiringAnchor;
 
 /// Between two polls of the files: the latest a change is noticed when the system's notification fails.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Of what the gateway issues. A day: a service that renews at two thirds of it outlives a night's outage of whatever renews
+/// it, and a certificate that nobody renews any more is soon none.
+const RENEWAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
     let mut faults = Faults::default();
@@ -211,6 +215,8 @@ fn check_trust(key: &str, trust: file::Trust, base: &Path, faults: &mut Faults) 
         .enumerate()
         .filter_map(|(place, retire)| check_retire(&format!("{key}.retire[{place}]"), retire, faults))
         .collect();
+    let renewal =
+        trust.renewal.map(|renewal| check_renewal(key, renewal, trust.danger_no_revocation, base, faults));
     let claims = list(&format!("{key}.services"), &trust.services, faults, ServiceClaim::parse);
     let absolute = |paths: Vec<PathBuf>| paths.into_iter().map(|path| base.join(path)).collect();
     Some(TrustFiles {
@@ -222,6 +228,7 @@ fn check_trust(key: &str, trust: file::Trust, base: &Path, faults: &mut Faults) 
         danger_no_revocation: trust.danger_no_revocation,
         danger_accept_stale_crl: trust.danger_accept_stale_crl,
         mapping: Mapping::new(rules, claims),
+        renewal,
     })
 }
 
@@ -244,6 +251,24 @@ fn unix_seconds(moment: &Datetime) -> Option<u64> {
     let clock = time::Time::from_hms(clock.hour, clock.minute, clock.second.unwrap_or_default()).ok()?;
     let utc = date.with_time(clock).assume_utc().unix_timestamp();
     u64::try_from(utc.checked_sub(i64::from(minutes) * 60)?).ok()
+}
+
+fn check_renewal(
+    key: &str,
+    renewal: file::Renewal,
+    is_unrevocable: bool,
+    base: &Path,
+    faults: &mut Faults,
+) -> RenewalFiles {
+    if is_unrevocable {
+        faults.add(format!("{key}.renewal"), Why::RenewalUnrevocable);
+    }
+    let (least, most) = (10_000, 30 * 24 * 3_600_000);
+    let lifetime = renewal.lifetime_ms.map_or(RENEWAL_LIFETIME, Duration::from_millis);
+    if renewal.lifetime_ms.is_some_and(|value| !(least..=most).contains(&value)) {
+        faults.add(format!("{key}.renewal.lifetime_ms"), Why::OutOfRange { least, most });
+    }
+    RenewalFiles { certificate: base.join(renewal.certificate), key: base.join(renewal.key), lifetime }
 }
 
 fn check_rule(key: &str, rule: &file::Rule, faults: &mut Faults) -> Option<Rule> {

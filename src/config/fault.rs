@@ -9,11 +9,12 @@ use crate::identity::NameError;
 use crate::identity::certificate::CertificateError;
 use crate::identity::mapping::{RuleError, TemplateError};
 use crate::policy;
+use crate::renewal::{IssueError, IssuerError};
 use crate::report::chain;
 use crate::topic::TopicError;
 use crate::trust::crl::CrlAge;
 use crate::trust::pem::PemError;
-use crate::trust::{TrustError, TrustSetError};
+use crate::trust::{IssuingChainError, TrustError, TrustSetError, VerifyError};
 
 /// One fault.
 #[derive(Debug)]
@@ -102,6 +103,18 @@ pub enum Why {
     Trust(#[from] TrustError),
     #[error("the trust domains do not go together")]
     TrustSet(#[from] TrustSetError),
+    #[error(
+        "without revocation lists a certificate that was stolen could be renewed for ever; configure `crls`"
+    )]
+    RenewalUnrevocable,
+    #[error("the chain cannot issue certificates here")]
+    IssuingChain(#[from] IssuingChainError),
+    #[error("no certificates can be issued")]
+    Issuer(#[from] IssuerError),
+    #[error("a certificate could not be issued")]
+    Issue(#[from] IssueError),
+    #[error("this gateway would not accept what this CA issues")]
+    IssuedInVain(#[source] VerifyError),
     #[error("key and certificate cannot be used")]
     Tls(#[from] rustls::Error),
     #[error("the gateway's certificate cannot be used")]

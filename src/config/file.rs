@@ -60,6 +60,7 @@ pub(super) struct Trust {
     pub(super) services: Vec<String>,
     #[serde(default)]
     pub(super) rule: Vec<Rule>,
+    pub(super) renewal: Option<Renewal>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,6 +72,14 @@ pub(super) struct Retire {
 
 fn everything() -> Vec<String> {
     vec!["*".into()]
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Renewal {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+    pub(super) lifetime_ms: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

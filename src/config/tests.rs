@@ -74,6 +74,20 @@ fn paths_start_at_the_folder_of_the_file_and_the_rest_is_default() {
 }
 
 #[test]
+fn what_renews_is_watched_and_issues_for_a_day() {
+    let settings =
+        parse(&edited("anchors =", "renewal = { certificate = \"ca.pem\", key = \"ca.key\" }\nanchors ="))
+            .unwrap();
+    let files: Vec<_> = settings.files().collect();
+    for name in ["ca.pem", "ca.key"] {
+        assert!(files.contains(&Path::new("/etc/portcullis").join(name).as_path()), "{files:?}");
+    }
+    let renewal = settings.trust[0].renewal.as_ref().unwrap();
+    assert_eq!(renewal.lifetime, Duration::from_secs(24 * 3600));
+    assert_eq!(parse(WHOLE).unwrap().trust[0].renewal, None);
+}
+
+#[test]
 fn each_fault_has_its_key() {
     let cases: &[(&str, &str, Expected)] = &[
         // What is missing.
@@ -121,6 +135,27 @@ fn each_fault_has_its_key() {
             "crls = [\"crl.pem\"]",
             "danger_no_revocation = true\ndanger_accept_stale_crl = true",
             &[("trust[0].danger_accept_stale_crl", "NothingStale")],
+        ),
+        (
+            "crls = [\"crl.pem\"]",
+            "danger_no_revocation = true\nrenewal = { certificate = \"c\", key = \"k\" }",
+            &[("trust[0].renewal", "RenewalUnrevocable")],
+        ),
+        (
+            "anchors =",
+            "renewal = { certificate = \"c\", key = \"k\", lifetime_ms = 9999 }\nanchors =",
+            &[("trust[0].renewal.lifetime_ms", "OutOfRange")],
+        ),
+        (
+            "anchors =",
+            "renewal = { certificate = \"c\", key = \"k\", lifetime_ms = 2592000001 }\nanchors =",
+            &[("trust[0].renewal.lifetime_ms", "OutOfRange")],
+        ),
+        ("anchors =", "renewal = { certificate = \"c\" }\nanchors =", &[("trust[0]", "Shape")]),
+        (
+            "anchors =",
+            "renewal = { certificate = \"c\", key = \"k\", path = \"/x\" }\nanchors =",
+            &[("trust[0]", "Shape")],
         ),
         ("anchors =", "services = [\"a\", \"B*\"]\nanchors =", &[("trust[0].services[1]", "Name")]),
         ("anchors =", "retire = 3\nanchors =", &[("trust[0]", "Shape")]),

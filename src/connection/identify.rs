@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustls::pki_types::UnixTime;
+
 use crate::clock::unix_now;
 use crate::gateway::{Gateway, Phase};
 use crate::generation::Generation;
@@ -9,11 +11,12 @@ use crate::identity::peer::VerifiedPeer;
 use crate::limits::{Admission, Refused, ServicePlace};
 use crate::verdict::{self, Overruled, Refusal, Standing};
 
-/// A peer that may have its 101 if its request is in order.
+/// A peer that may have what it asks for if its request is in order, and its 101 if there is a place.
 pub struct Admitted {
     pub peer: Arc<VerifiedPeer>,
     pub standing: Standing,
-    pub place: ServicePlace,
+    /// What keeps the service from one more session keeps it from no renewal.
+    pub place: Result<ServicePlace, Refused>,
 }
 
 /// Why a verified peer gets no 101, whatever its request says.
@@ -43,22 +46,27 @@ pub fn identify(
         return Err(refused.into());
     }
     let standing = verdict::judge(generation, &peer)?;
-    let place = admission.take_service(standing.identity.service(), &generation.limits)?;
+    let place = admission.take_service(standing.identity.service(), &generation.limits);
     Ok(Admitted { peer: Arc::new(peer), standing, place })
 }
 
 impl Admitted {
     /// The same by what holds now. A slow request leaves time in which a verdict grows old, and what is answered is
     /// the last word before the session.
-    pub fn confirm(mut self, gateway: &Gateway) -> Result<Self, Turned> {
+    pub fn confirm(self, gateway: &Gateway) -> Result<Self, Turned> {
         if gateway.phase() != Phase::Running {
             return Err(Turned::Draining);
         }
-        if gateway.generation_number() != self.standing.generation {
-            let generation = gateway.generation();
-            let upheld = verdict::judge_again(&generation, &self.peer, &self.standing, unix_now())?;
-            (self.peer, self.standing) = (upheld.peer, upheld.standing);
+        if gateway.generation_number() == self.standing.generation {
+            return Ok(self);
         }
+        self.judged_by(&gateway.generation(), unix_now())
+    }
+
+    /// The same by `generation` and by the time, whatever was judged before.
+    pub fn judged_by(mut self, generation: &Generation, now: UnixTime) -> Result<Self, Turned> {
+        let upheld = verdict::judge_again(generation, &self.peer, &self.standing, now)?;
+        (self.peer, self.standing) = (upheld.peer, upheld.standing);
         Ok(self)
     }
 }

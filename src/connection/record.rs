@@ -32,6 +32,8 @@ enum End {
     TimedOut,
     Handshake(String),
     Refused(&'static str, String),
+    /// The peer has a new certificate, which the audit log knew before the peer did.
+    Renewed,
     Closed(CloseReason, Counts),
 }
 
@@ -79,6 +81,11 @@ impl Record {
         None
     }
 
+    pub(super) fn renewed<T>(&mut self) -> Option<T> {
+        self.end = End::Renewed;
+        None
+    }
+
     pub(super) fn opened(&mut self, session: &Session) {
         self.session = Some(session.id().to_string());
         self.gateway.metrics.opened(self.since.elapsed());
@@ -112,6 +119,7 @@ impl Drop for Record {
                 self.gateway.metrics.refused(kind);
                 crate::audit::refused(peer, certificate, service, kind, why, generation);
             }
+            End::Renewed => tracing::info!(%peer, service, seconds, "connection ended after a renewal"),
             End::Handshake(why) => {
                 self.gateway.metrics.refused("handshake");
                 crate::audit::refused(peer, certificate, service, "handshake", why, generation);

@@ -1,13 +1,17 @@
-//! The one HTTP/1.1 request of a connection: a 101, or a refusal as `application/problem+json` (RFC 9457).
+//! The one HTTP/1.1 request of a connection: a 101, a renewed certificate where the operator wants that, or a refusal as
+//! `application/problem+json` (RFC 9457).
 //!
 //! Nothing that the request says about who is asking has any effect.
 
 mod examine;
 mod problem;
+mod renew;
 
-use std::future::{poll_fn, ready};
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -26,26 +30,60 @@ use tokio_rustls::server::TlsStream;
 use super::identify::{Admitted, Turned};
 use crate::gateway::Gateway;
 use crate::generation::ListenerState;
+use crate::identity::peer::VerifiedPeer;
+use crate::limits::ServicePlace;
+use crate::verdict::Standing;
 use examine::Accepted;
 pub use examine::{Dialect, Fault, OriginRule, UpgradeRules};
 pub use problem::Problem;
+pub use renew::RenewDenied;
 
 /// Header lines of one request; a flood of them is refused by the parser with 431.
 const MAX_HEADER_LINES: usize = 64;
 /// How long a refused peer has to read its answer.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Why there is no 101.
+/// What became of a request that was granted.
+pub enum Answered {
+    Upgraded(Box<Upgraded>),
+    /// The peer has a new certificate; the connection is over.
+    Renewed,
+}
+
+/// A peer that has its 101.
+pub struct Upgraded {
+    pub stream: TlsStream<TcpStream>,
+    /// What it sent behind its request.
+    pub early: BytesMut,
+    pub entrant: Entrant,
+}
+
+/// Who has it, as what, and with what place.
+pub struct Entrant {
+    pub peer: Arc<VerifiedPeer>,
+    pub standing: Standing,
+    pub place: ServicePlace,
+}
+
+/// Why a request was not granted.
 #[derive(Debug, thiserror::Error)]
 pub enum Denied {
     #[error(transparent)]
     Turned(#[from] Turned),
     #[error(transparent)]
     Request(#[from] Fault),
+    #[error(transparent)]
+    Renewal(#[from] RenewDenied),
     #[error("no HTTP request came to an end")]
     Http(#[source] hyper::Error),
     #[error("the connection ended before the upgrade request")]
     Gone,
+}
+
+/// What the request comes to.
+enum Decided {
+    Upgrade(Box<Entrant>),
+    Renewed,
 }
 
 /// Reads the request and answers it: 101 if `verdict` lets the peer in, still holds, and the request is in order.
@@ -54,20 +92,27 @@ pub async fn answer(
     verdict: Result<Admitted, Turned>,
     listener: &ListenerState,
     gateway: &Gateway,
-) -> Result<(TlsStream<TcpStream>, BytesMut, Admitted), Denied> {
+    address: SocketAddr,
+) -> Result<Answered, Denied> {
     let limits = gateway.generation().limits.clone();
     let verdict = Mutex::new(Some(verdict));
     let outcome = Mutex::new(None);
     let service = service_fn(|request: Request<Incoming>| {
         // Every answer but the 101 closes the connection: there is one request, and so one verdict to take.
         let verdict = lock(&verdict).take().unwrap_or(Err(Turned::Draining));
-        let decided = decide(&request, verdict, &listener.rules, gateway);
-        let response = match &decided {
-            Ok((_, accepted)) => switching_protocols(accepted),
-            Err(denied) => Problem::of(denied).response(),
-        };
-        *lock(&outcome) = Some(decided);
-        ready(Ok::<_, std::convert::Infallible>(response))
+        let outcome = &outcome;
+        Box::pin(async move {
+            let (decided, response) = match decide(request, verdict, &listener.rules, gateway, address).await
+            {
+                Ok((decided, response)) => (Ok(decided), response),
+                Err(denied) => {
+                    let response = Problem::of(&denied).response();
+                    (Err(denied), response)
+                }
+            };
+            *lock(outcome) = Some(decided);
+            Ok::<_, Infallible>(response)
+        })
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -80,28 +125,37 @@ pub async fn answer(
     let parts = connection.into_parts();
     let stream = parts.io.into_inner();
     let decided = lock(&outcome).take();
-    let denied = match (ended, decided) {
-        (Ok(()), Some(Ok((admitted, _)))) => {
-            return Ok((stream, BytesMut::from(parts.read_buf), admitted));
+    let answered = match (ended, decided) {
+        (Ok(()), Some(Ok(Decided::Upgrade(entrant)))) => {
+            let early = BytesMut::from(parts.read_buf);
+            return Ok(Answered::Upgraded(Box::new(Upgraded { stream, early, entrant: *entrant })));
         }
-        (_, Some(Err(denied))) => denied,
-        (Err(error), _) => Denied::Http(error),
-        (Ok(()), None) => Denied::Gone,
+        (_, Some(Ok(Decided::Renewed))) => Ok(Answered::Renewed),
+        (_, Some(Err(denied))) => Err(denied),
+        (Err(error), _) => Err(Denied::Http(error)),
+        (Ok(()), None) => Err(Denied::Gone),
     };
     linger(stream).await;
-    Err(denied)
+    answered
 }
 
-fn decide(
-    request: &Request<Incoming>,
+async fn decide(
+    request: Request<Incoming>,
     verdict: Result<Admitted, Turned>,
     rules: &UpgradeRules,
     gateway: &Gateway,
-) -> Result<(Admitted, Accepted), Denied> {
+    address: SocketAddr,
+) -> Result<(Decided, Response<Full<Bytes>>), Denied> {
     let admitted = verdict?.confirm(gateway)?;
+    if renew::is_asked_for(&request, &admitted, gateway) {
+        let response = renew::answer(request, admitted, rules, gateway, address).await?;
+        return Ok((Decided::Renewed, response));
+    }
+    let Admitted { peer, standing, place } = admitted;
+    let place = place.map_err(Turned::from)?;
     let accepted =
         examine::examine(request.method(), request.uri(), request.version(), request.headers(), rules)?;
-    Ok((admitted, accepted))
+    Ok((Decided::Upgrade(Box::new(Entrant { peer, standing, place })), switching_protocols(&accepted)))
 }
 
 fn switching_protocols(accepted: &Accepted) -> Response<Full<Bytes>> {

@@ -4,8 +4,10 @@
 
 /// The tags this crate looks at, as their identifier octet.
 pub(crate) mod tag {
+    pub(crate) const BOOLEAN: u8 = 0x01;
     pub(crate) const INTEGER: u8 = 0x02;
     pub(crate) const BIT_STRING: u8 = 0x03;
+    pub(crate) const OCTET_STRING: u8 = 0x04;
     pub(crate) const OID: u8 = 0x06;
     pub(crate) const UTF8_STRING: u8 = 0x0c;
     pub(crate) const PRINTABLE_STRING: u8 = 0x13;
@@ -16,6 +18,10 @@ pub(crate) mod tag {
     pub(crate) const SET: u8 = 0x31;
     /// `[0]`, constructed.
     pub(crate) const CONTEXT_0: u8 = 0xa0;
+    /// `[0]`, primitive.
+    pub(crate) const CONTEXT_0_PRIMITIVE: u8 = 0x80;
+    /// `[3]`, constructed.
+    pub(crate) const CONTEXT_3: u8 = 0xa3;
     /// `[4]`, primitive.
     pub(crate) const CONTEXT_4: u8 = 0x84;
     /// `[6]`, primitive.
@@ -65,6 +71,21 @@ pub(crate) fn sole(der: &[u8], tag: u8) -> Result<&[u8], NotDer> {
     if rest.is_empty() { element.expect(tag) } else { Err(NotDer) }
 }
 
+/// One element around these parts, which lie in it one after the other.
+pub(crate) fn write(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let digits: Vec<u8> = content.len().to_be_bytes().into_iter().skip_while(|digit| *digit == 0).collect();
+    let mut element = vec![tag];
+    match digits.as_slice() {
+        [] => element.push(0),
+        [short @ 0..=0x7f] => element.push(*short),
+        // A length has at most eight digits.
+        long => element.extend([0x80 | u8::try_from(long.len()).unwrap_or(0x7f)].iter().chain(long)),
+    }
+    element.extend(content);
+    element
+}
+
 /// Takes one element off the front. Definite, minimal lengths of up to four bytes and low tag numbers only.
 fn read<'a>(rest: &mut &'a [u8]) -> Option<Element<'a>> {
     let whole = *rest;
@@ -112,6 +133,15 @@ mod tests {
         ] {
             let read = elements(der).next().unwrap_or(Err(NotDer)).map(|element| element.raw.len());
             assert_eq!(read, wanted, "{der:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_whatever_its_length() {
+        for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x1_0000] {
+            let content = vec![7; length];
+            let (half, rest) = content.split_at(length / 2);
+            assert_eq!(sole(&write(tag::SEQUENCE, &[half, rest]), tag::SEQUENCE), Ok(content.as_slice()));
         }
     }
 

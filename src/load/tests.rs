@@ -1,5 +1,7 @@
 //! Loading: all faults together, nothing taken that goes back, nothing changed that is the same.
 
+mod renewal;
+
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;

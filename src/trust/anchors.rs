@@ -114,6 +114,28 @@ pub enum AuthorityError {
     NotCa { name: String },
 }
 
+/// Why a chain cannot issue for a trust domain. The operator's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IssuingChainError {
+    #[error(
+        "certificate {position} is none of this block's `intermediates`; list it there, with its revocation list in \
+         `crls`, and leave anchors out of this file"
+    )]
+    NotIntermediate {
+        /// Counted from one.
+        position: usize,
+    },
+    #[error("certificate {position} was not issued by the one behind it")]
+    NotIssuedByNext {
+        /// Counted from one.
+        position: usize,
+    },
+    #[error(
+        "no anchor has issued the last certificate; append the certificates above it, without the anchor"
+    )]
+    NotAnchored,
+}
+
 /// Which list of the configuration a certificate stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthorityKind {
@@ -211,6 +233,29 @@ impl Authorities {
         let named = self.anchor_certificates().iter().filter(|authority| authority.id == id);
         let last = named.max_by_key(|each| each.end())?;
         Some(PathAnchor { fingerprint: last.fingerprint, end: last.end(), is_retiring: last.is_retiring() })
+    }
+
+    /// Last second, in Unix seconds, in which a chain is good that consists of configured intermediates, each issued by
+    /// the next and the last by an anchor.
+    pub(crate) fn issuing_end(&self, chain: &[CertificateDer<'_>]) -> Result<u64, IssuingChainError> {
+        let intermediates = self.all.get(self.anchors.len()..).unwrap_or_default();
+        let find = |(position, der): (usize, &CertificateDer<'_>)| {
+            let known = intermediates.iter().find(|authority| authority.der == *der);
+            known.ok_or(IssuingChainError::NotIntermediate { position })
+        };
+        let chain = (1..).zip(chain).map(find).collect::<Result<Vec<_>, _>>()?;
+        for (position, pair) in (1..).zip(chain.windows(2)) {
+            if let [lower, upper] = pair
+                && !upper.issued(lower)
+            {
+                return Err(IssuingChainError::NotIssuedByNext { position });
+            }
+        }
+        let top = chain.last().ok_or(IssuingChainError::NotAnchored)?;
+        let anchors = self.anchor_certificates().iter();
+        let anchor_end = anchors.filter(|anchor| anchor.issued(top)).map(Authority::end).max();
+        let end = anchor_end.ok_or(IssuingChainError::NotAnchored)?;
+        Ok(chain.iter().map(|authority| authority.not_after).fold(end, u64::min))
     }
 
     /// Every anchor, in the order of the configuration.

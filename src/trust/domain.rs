@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use super::anchors::{Anchor, Authorities, RetiringAnchor};
+use super::anchors::{Anchor, Authorities, IssuingChainError, RetiringAnchor};
 use super::crl;
 use super::crl::{Marks, RevocationLists, RevocationStatus};
 use super::error::{TrustError, VerifyError};
@@ -127,6 +127,11 @@ impl TrustDomain {
     /// Every configured CA certificate, its subject and its end in Unix seconds. Show the subject escaped.
     pub fn authority_ends(&self) -> impl Iterator<Item = (&str, u64)> {
         self.authorities.all().iter().map(|authority| (authority.name(), authority.not_after()))
+    }
+
+    /// Last second, in Unix seconds, in which a chain of configured intermediates may issue, the issuing one first.
+    pub fn issuing_end(&self, chain: &[CertificateDer<'_>]) -> Result<u64, IssuingChainError> {
+        self.authorities.issuing_end(chain)
     }
 
     /// Name and anchors with their ends, for [`AnchorSetId`].

@@ -3,7 +3,11 @@
 //!
 //! The only file that uses `rustls-pemfile`, which is archived.
 
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, CertificateSigningRequestDer, PrivateKeyDer,
+};
 use rustls_pemfile::Item;
 
 const BEGIN: &str = "-----BEGIN ";
@@ -60,6 +64,38 @@ pub fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, PemError> {
     key.ok_or(PemError::NoBlock)
 }
 
+/// These certificates as PEM, one block after the other.
+pub fn of_certificates(certificates: &[CertificateDer<'_>]) -> String {
+    const LINE: usize = 64;
+    let mut text = String::new();
+    for certificate in certificates {
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        let mut rest = BASE64_STANDARD.encode(certificate);
+        while !rest.is_empty() {
+            let next = rest.split_off(rest.len().min(LINE));
+            text.push_str(&rest);
+            text.push('\n');
+            rest = next;
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
+    }
+    text
+}
+
+/// The one certificate request of a PEM text, in DER.
+pub fn certificate_request(bytes: &[u8]) -> Result<CertificateSigningRequestDer<'static>, PemError> {
+    let labels = blocks(bytes, "req")?;
+    expect_only(&labels, &["CERTIFICATE REQUEST"])?;
+    if labels.len() > 1 {
+        return Err(PemError::SeveralRequests { count: labels.len() });
+    }
+    let request = decode(bytes)?.into_iter().find_map(|item| match item {
+        Item::Csr(request) => Some(request),
+        _ => None,
+    });
+    request.ok_or(PemError::NoBlock)
+}
+
 /// Why a file is refused. The fault of whoever wrote it, or of a write that is not finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
@@ -83,6 +119,8 @@ pub enum PemError {
     EncryptedKey,
     #[error("the file has {count} private keys, only one may be there")]
     SeveralKeys { count: usize },
+    #[error("there are {count} certificate requests, only one may be there")]
+    SeveralRequests { count: usize },
     #[error("a PEM block is not base64")]
     Base64,
     #[error("a PEM block is empty")]
@@ -158,6 +196,7 @@ fn is_empty(item: &Item) -> bool {
     match item {
         Item::X509Certificate(der) => der.is_empty(),
         Item::Crl(der) => der.is_empty(),
+        Item::Csr(der) => der.is_empty(),
         Item::Pkcs8Key(der) => der.secret_pkcs8_der().is_empty(),
         Item::Sec1Key(der) => der.secret_sec1_der().is_empty(),
         Item::Pkcs1Key(der) => der.secret_pkcs1_der().is_empty(),

@@ -1,4 +1,5 @@
-//! The outer shape that certificates and revocation lists share (RFC 5280, 4.1 and 5.1): content, algorithm, signature.
+//! The outer shape that certificates, revocation lists (RFC 5280, 4.1 and 5.1) and certificate requests (RFC 2986, 4.2) share:
+//! content, algorithm, signature.
 
 use std::sync::LazyLock;
 
@@ -13,7 +14,7 @@ pub(super) static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
     LazyLock::new(|| rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms);
 
 /// Something signed, as it lies in the bytes.
-pub(super) struct Signed<'a> {
+pub(crate) struct Signed<'a> {
     /// The signed content with its header, which is what the signature is over.
     content: &'a [u8],
     algorithm: &'a [u8],
@@ -22,7 +23,7 @@ pub(super) struct Signed<'a> {
 
 /// Whether a signature is that of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SignatureCheck {
+pub(crate) enum SignatureCheck {
     Valid,
     Invalid,
     /// No supported algorithm goes by the identifier that the signature states.
@@ -30,7 +31,7 @@ pub(super) enum SignatureCheck {
 }
 
 impl<'a> Signed<'a> {
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, NotDer> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, NotDer> {
         let mut parts = der::elements(der::sole(bytes, tag::SEQUENCE)?);
         let (Some(content), Some(algorithm), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -45,12 +46,12 @@ impl<'a> Signed<'a> {
     }
 
     /// What lies within the signed content's header.
-    pub(super) fn fields(&self) -> Result<&'a [u8], NotDer> {
+    pub(crate) fn fields(&self) -> Result<&'a [u8], NotDer> {
         der::sole(self.content, tag::SEQUENCE)
     }
 
     /// Checks the signature against a public key, given as SubjectPublicKeyInfo with its header.
-    pub(super) fn check(&self, public_key: &SubjectPublicKeyInfoDer<'_>) -> SignatureCheck {
+    pub(crate) fn check(&self, public_key: &SubjectPublicKeyInfoDer<'_>) -> SignatureCheck {
         let Ok(key) = RawPublicKeyEntity::try_from(public_key) else { return SignatureCheck::Invalid };
         let mut by_identifier = ALGORITHMS
             .all

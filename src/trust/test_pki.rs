@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use super::{RevocationSettings, TrustDomain, TrustDomains, TrustError, TrustSettings};
 use crate::identity::certificate::Field;
+pub(crate) use crate::identity::der::write as tlv;
 use crate::identity::mapping::{Mapping, Rule, RuleSettings, ServiceClaim, Template};
 use crate::identity::{Role, RuleName, TrustName};
 
@@ -29,19 +30,6 @@ pub(crate) fn at(seconds: u64) -> UnixTime {
 
 pub(crate) fn date(seconds: u64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).expect("small")).expect("in range")
-}
-
-/// One DER element around these parts.
-pub(crate) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    let length = match content.len() {
-        short @ 0..=0x7f => vec![u8::try_from(short).expect("short")],
-        long => {
-            let digits: Vec<u8> = long.to_be_bytes().into_iter().skip_while(|digit| *digit == 0).collect();
-            [&[0x80 | u8::try_from(digits.len()).expect("short")], digits.as_slice()].concat()
-        }
-    };
-    [&[tag], length.as_slice(), &content].concat()
 }
 
 /// A certificate with its key.

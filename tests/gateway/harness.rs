@@ -79,12 +79,28 @@ pub struct Setup {
     pub listener: String,
     /// Lines of the `[[trust]]` block before its rules.
     pub trust: String,
+    /// Lets the gateway renew, by a CA whose certificate ends in so many seconds.
+    pub renewal: Option<Renewal>,
     /// Instead of the usual rule, whole `[[trust.rule]]` blocks.
     pub rules: Option<String>,
     /// Further whole blocks.
     pub more: String,
     /// Further files beside the configuration: name and content.
     pub files: Vec<(&'static str, String)>,
+}
+
+/// How a gateway renews.
+pub struct Renewal {
+    /// When the CA's certificate ends, in seconds from now.
+    pub ca_seconds: i64,
+    /// Lines of `[trust.renewal]`.
+    pub lines: &'static str,
+}
+
+impl Default for Renewal {
+    fn default() -> Self {
+        Self { ca_seconds: 80_000, lines: "lifetime_ms = 3600000" }
+    }
 }
 
 /// A running gateway with its files.
@@ -105,7 +121,7 @@ impl Harness {
 
     pub async fn with(setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let pki = Pki::new(folder.path());
+        let pki = Pki::with(folder.path(), setup.renewal.as_ref().map(|renewal| renewal.ca_seconds));
         let (config, policy) = write_files(folder.path(), &setup);
         let server = Server::start(&config).await.unwrap_or_else(|error| {
             panic!("the gateway does not start: {}", portcullis::report::chain(&error))
@@ -265,6 +281,7 @@ fn configuration(setup: &Setup) -> String {
         anchors = ["anchors.pem"]
         crls = ["crl.pem"]
         {trust}
+        {renewal}
         {rules}
         [limits]
         drain_timeout_ms = 300
@@ -275,8 +292,22 @@ fn configuration(setup: &Setup) -> String {
         gateway = setup.gateway,
         listener = setup.listener,
         trust = setup.trust,
+        renewal = setup.renewal.as_ref().map(renewal_block).unwrap_or_default(),
         rules = setup.rules.as_deref().unwrap_or(usual),
         limits = setup.limits,
         more = setup.more,
+    )
+}
+
+fn renewal_block(renewal: &Renewal) -> String {
+    format!(
+        r#"
+        intermediates = ["renewal.pem"]
+        [trust.renewal]
+        certificate = "renewal.pem"
+        key = "renewal.key"
+        {}
+        "#,
+        renewal.lines
     )
 }

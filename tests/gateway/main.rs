@@ -10,6 +10,7 @@ mod operations;
 mod policy;
 mod reauth;
 mod reload;
+mod renewal;
 mod requests;
 mod rotation;
 mod tls;

@@ -86,13 +86,9 @@ pub fn examine(
     headers: &HeaderMap,
     rules: &UpgradeRules,
 ) -> Result<Accepted, Fault> {
-    if version != Version::HTTP_11 {
-        return Err(Fault::HttpVersion);
-    }
+    check_version(version)?;
     check_host(headers)?;
-    if target.query().is_some() {
-        return Err(Fault::Query);
-    }
+    check_query(target)?;
     if target.path() != rules.path {
         return Err(Fault::Path);
     }
@@ -116,6 +112,27 @@ pub fn examine(
     Ok(Accepted { dialect, subprotocol, key })
 }
 
+/// Checks what every request has, where it is no WebSocket handshake.
+pub fn examine_plain(
+    target: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+    rules: &UpgradeRules,
+) -> Result<(), Fault> {
+    check_version(version)?;
+    check_host(headers)?;
+    check_query(target)?;
+    check_origin(headers, &rules.origins)
+}
+
+fn check_version(version: Version) -> Result<(), Fault> {
+    if version == Version::HTTP_11 { Ok(()) } else { Err(Fault::HttpVersion) }
+}
+
+fn check_query(target: &Uri) -> Result<(), Fault> {
+    if target.query().is_none() { Ok(()) } else { Err(Fault::Query) }
+}
+
 fn check_host(headers: &HeaderMap) -> Result<(), Fault> {
     let host = single(headers, &HOST).and_then(|host| host.to_str().ok()).ok_or(Fault::Host)?;
     let authority: Authority = host.parse().map_err(|_| Fault::Host)?;
@@ -126,7 +143,7 @@ fn check_host(headers: &HeaderMap) -> Result<(), Fault> {
 }
 
 /// The value of a header that occurs exactly once.
-fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+pub(super) fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     values.next().is_none().then_some(first)

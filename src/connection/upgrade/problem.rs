@@ -9,8 +9,9 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use super::examine::Fault;
-use super::{Denied, Turned};
+use super::{Denied, RenewDenied, Turned};
 use crate::limits::Refused;
+use crate::renewal::RenewalError;
 use crate::verdict::{Overruled, Refusal};
 
 /// Seconds after which a peer may try again where the gateway cannot know better.
@@ -43,6 +44,7 @@ impl Problem {
                 let (status, kind) = of_request(*fault);
                 (status, kind, fault.to_string())
             }
+            Denied::Renewal(denied) => of_renewal(denied),
             Denied::Http(_) | Denied::Gone => {
                 (StatusCode::BAD_REQUEST, "malformed-request", "the request did not come to an end".into())
             }
@@ -104,6 +106,27 @@ fn of_verdict(turned: &Turned) -> (StatusCode, &'static str, String) {
         Turned::Away(Refusal::Identity(_)) => {
             "the certificate's names map to no service, or not to exactly one; the gateway's audit log says why"
                 .into()
+        }
+        other => other.to_string(),
+    };
+    (status, kind, detail)
+}
+
+fn of_renewal(denied: &RenewDenied) -> (StatusCode, &'static str, String) {
+    let (status, kind) = match denied {
+        RenewDenied::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "renewal-media-type"),
+        RenewDenied::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "renewal-too-large"),
+        RenewDenied::Cut | RenewDenied::Refused(RenewalError::Request(_)) => {
+            (StatusCode::BAD_REQUEST, "renewal-request")
+        }
+        RenewDenied::Refused(RenewalError::Key(_)) => (StatusCode::BAD_REQUEST, "renewal-key"),
+        RenewDenied::Refused(RenewalError::Names(_)) => (StatusCode::FORBIDDEN, "renewal-names"),
+        RenewDenied::Rate { .. } => (StatusCode::TOO_MANY_REQUESTS, "renewal-rate"),
+        RenewDenied::Refused(RenewalError::Issue(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "renewal-failed"),
+    };
+    let detail = match denied {
+        RenewDenied::Refused(RenewalError::Issue(_)) => {
+            "the gateway cannot renew this certificate, and its log says why; renew it at its CA".into()
         }
         other => other.to_string(),
     };

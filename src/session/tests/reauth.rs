@@ -254,6 +254,7 @@ async fn the_same_service_of_another_trust_domain_is_another() {
         trust: join([settings]),
         policy: current.policy.clone(),
         deny: current.deny.clone(),
+        renewal: current.renewal.clone(),
         limits: current.limits.clone(),
     };
     let mut peer = world.open_by(&began, &former.client("orders", 6, 600), || {});

@@ -63,7 +63,8 @@ impl World {
         let trust = authority.trust(1, &[]);
         let listeners = vec![listener(&authority, trust.clone())];
         let (policy, limits) = (policy(OPEN), Arc::new(limits));
-        let mut first = Generation { number: 1, listeners, trust, policy, deny: Arc::default(), limits };
+        let (deny, renewal) = (Arc::default(), Arc::default());
+        let mut first = Generation { number: 1, listeners, trust, policy, deny, limits, renewal };
         change(&mut first);
         Self { gateway: Arc::new(Gateway::new("test", first)), authority }
     }
@@ -126,6 +127,7 @@ impl World {
             trust: current.trust.clone(),
             policy: current.policy.clone(),
             deny: current.deny.clone(),
+            renewal: current.renewal.clone(),
             limits: current.limits.clone(),
         };
         change(&mut next);

@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
-    SerialNumber,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SanType, SerialNumber,
 };
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,10 +19,9 @@ use super::replace;
 /// A CA that issues, revokes and publishes.
 pub struct Ca {
     issuer: Issuer<'static, KeyPair>,
-    /// Of an intermediate, by the CA above it.
-    serial: Option<SerialNumber>,
     pub certificate: CertificateDer<'static>,
     pub pem: String,
+    serial: Option<SerialNumber>,
     revoked: Mutex<Vec<SerialNumber>>,
     crl_number: AtomicU64,
     serials: AtomicU64,
@@ -32,6 +31,8 @@ pub struct Ca {
 pub struct Pki {
     folder: PathBuf,
     pub ca: Ca,
+    /// Below `ca`, where the gateway renews.
+    pub renewal: Option<Ca>,
 }
 
 /// What a certificate says.
@@ -76,28 +77,22 @@ pub struct Issued {
 impl Ca {
     /// A root of this common name. Two of one name have different keys.
     pub fn root(name: &str) -> Self {
-        Self::make(name, None)
-    }
-
-    /// A CA below this one.
-    pub fn intermediate(&self, name: &str) -> Self {
-        Self::make(name, Some(self))
-    }
-
-    fn make(name: &str, above: Option<&Self>) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        set_times(&mut params, -3_600, 86_400);
+        let params = ca_params(name, 86_400);
         let key = KeyPair::generate().expect("a key");
-        params.serial_number = above.map(|above| above.serials.fetch_add(1, Ordering::SeqCst).into());
-        let certificate = match above {
-            None => params.self_signed(&key),
-            Some(above) => params.signed_by(&key, &above.issuer),
-        };
-        let certificate = certificate.expect("a CA");
+        let certificate = params.self_signed(&key).expect("a root");
+        Self::of(params, key, &certificate)
+    }
+
+    /// A CA below this one, whose certificate ends in `seconds`.
+    pub fn intermediate(&self, name: &str, seconds: i64) -> Self {
+        let mut params = ca_params(name, seconds);
+        params.serial_number = Some(SerialNumber::from(self.serials.fetch_add(1, Ordering::SeqCst)));
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("an intermediate");
+        Self::of(params, key, &certificate)
+    }
+
+    fn of(params: CertificateParams, key: KeyPair, certificate: &Certificate) -> Self {
         Self {
             certificate: certificate.der().clone(),
             pem: certificate.pem(),
@@ -107,6 +102,10 @@ impl Ca {
             crl_number: AtomicU64::new(1),
             serials: AtomicU64::new(1),
         }
+    }
+
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     pub fn issue(&self, profile: &Profile) -> Issued {
@@ -147,9 +146,9 @@ impl Ca {
         self.revoked.lock().unwrap().push(issued.serial.clone());
     }
 
-    /// Revokes a CA below this one in the next list.
-    pub fn revoke_intermediate(&self, below: &Self) {
-        self.revoked.lock().unwrap().extend(below.serial.clone());
+    /// The same for a CA below this one.
+    pub fn revoke_authority(&self, authority: &Self) {
+        self.revoked.lock().unwrap().extend(authority.serial.clone());
     }
 
     /// The next list, good for `seconds`.
@@ -177,7 +176,15 @@ impl Ca {
 impl Pki {
     /// Makes a root and the gateway's files: `anchors.pem`, `crl.pem`, `gateway.pem`, `gateway.key`.
     pub fn new(folder: &Path) -> Self {
-        let pki = Self { folder: folder.into(), ca: Ca::root("test root") };
+        Self::with(folder, None)
+    }
+
+    /// The same, and `renewal.pem` and `renewal.key` of a CA that renews, whose certificate ends in `renewal` seconds.
+    pub fn with(folder: &Path, renewal: Option<i64>) -> Self {
+        let ca = Ca::root("test root");
+        let renewal = renewal.map(|seconds| ca.intermediate("test renewal", seconds));
+        let pki = Self { folder: folder.into(), ca, renewal };
+        pki.write_renewal();
         pki.write("anchors.pem", &pki.ca.pem);
         pki.publish_crl();
         pki.rotate_gateway();
@@ -203,7 +210,16 @@ impl Pki {
     }
 
     pub fn publish_crl(&self) {
-        self.write("crl.pem", &self.ca.crl(86_400));
+        let renewal = self.renewal.as_ref().map(|renewal| renewal.crl(86_400)).unwrap_or_default();
+        self.write("crl.pem", &(self.ca.crl(86_400) + &renewal));
+    }
+
+    /// The files of the CA that renews, key first.
+    pub fn write_renewal(&self) {
+        if let Some(renewal) = &self.renewal {
+            self.write("renewal.key", &renewal.key_pem());
+            self.write("renewal.pem", &renewal.pem);
+        }
     }
 
     /// A new certificate and key for the gateway, key first.
@@ -261,6 +277,16 @@ fn push_all(subject: &mut DistinguishedName, kind: DnType, oid: &[u64], values: 
     assert!(values.len() <= 2, "rcgen cannot write {values:?}");
     let kinds = [kind, DnType::CustomDnType(oid.into())];
     values.iter().zip(kinds).for_each(|(value, kind)| subject.push(kind, value.as_str()));
+}
+
+fn ca_params(name: &str, seconds: i64) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    set_times(&mut params, -3_600, seconds);
+    params
 }
 
 fn set_times(params: &mut CertificateParams, not_before: i64, not_after: i64) {

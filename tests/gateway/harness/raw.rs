@@ -69,6 +69,14 @@ impl Head {
         Self { line: "GET / HTTP/1.1".into(), headers }
     }
 
+    /// A request with a body, which is yet to be sent.
+    pub fn post(path: &str, content_type: &str, length: usize) -> Self {
+        let length = length.to_string();
+        let headers = [("Host", "localhost"), ("Content-Type", content_type), ("Content-Length", &length)];
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Self { line: format!("POST {path} HTTP/1.1"), headers }
+    }
+
     pub fn line(mut self, line: impl Into<String>) -> Self {
         self.line = line.into();
         self

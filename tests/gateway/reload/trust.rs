@@ -144,7 +144,7 @@ async fn a_revoked_session_is_closed_and_the_others_stay() {
 async fn a_revoked_intermediate_closes_all_below_it_and_nobody_else() {
     let harness = start().await;
     let root = &harness.pki.ca;
-    let (middle, other) = (root.intermediate("middle"), root.intermediate("other"));
+    let (middle, other) = (root.intermediate("middle", 80_000), root.intermediate("other", 80_000));
     let publish = || {
         let lists = [root, &middle, &other].map(|ca| ca.crl(86_400)).concat();
         harness.pki.write("crl.pem", &lists);
@@ -158,7 +158,7 @@ async fn a_revoked_intermediate_closes_all_below_it_and_nobody_else() {
     let mut fall = [harness.connect_as(&below[0]).await, harness.connect_as(&below[1]).await];
     let mut beside = harness.connect_as(&other.issue(&Profile::service("checkout", &[]))).await;
     let mut above = harness.connect("mallory", &[]).await;
-    root.revoke_intermediate(&middle);
+    root.revoke_authority(&middle);
     publish();
     for session in &mut fall {
         assert_eq!(session.closed().await, revoked());
