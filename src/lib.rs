@@ -8,7 +8,8 @@
 //! - **a message**: `session/inbound.rs` decodes a frame into a [`protocol`] command, asks the [`policy`] for a permit,
 //!   and gives both to [`routing`], which queues the message for every session that receives it;
 //! - **a change**: [`reload`] notices it, [`load`] reads and checks everything into one [`generation`], and every live
-//!   session is judged by it again, in [`verdict`].
+//!   session is judged by it again, in [`verdict`];
+//! - **a renewal**: `session/reauth.rs` takes a [`proof`] of another certificate on a live session, by the same verdict.
 //!
 //! Words at the bottom ([`topic`], [`identity`]), services above them ([`trust`], [`limits`]), the edge on top. The
 //! core does no I/O and reads no clock. `ARCHITECTURE.md` lists tasks, locks, bounds and the threat model.

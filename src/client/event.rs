@@ -35,7 +35,7 @@ pub enum Event {
     Reauthenticated { deadline: Option<u64> },
     /// The gateway did not take the proof.
     ReauthRejected { rejection: Rejection },
-    /// No proof could be made of the files; the session ends at its deadline.
+    /// No proof can be made of the files as they are; the session ends at its deadline unless they are mended.
     ReauthImpossible { error: Arc<CredentialError> },
     /// A subscription is gone while its owner still listens: taken away by a change of policy or roles, or not granted
     /// again after a reconnect. It ends after what it has buffered.

@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::proofs::Attempt;
 use super::world::{Frame, HOST, OPEN, Peer, World};
 use crate::clock::unix_now;
+use crate::deny::DenyList;
 use crate::generation::{Generation, ListenerNames};
 use crate::identity::TrustName;
 use crate::identity::certificate::Fingerprint;
@@ -202,6 +203,17 @@ async fn a_certificate_that_would_not_be_let_in_is_not_let_in_by_a_proof() {
         let answer = refused(&mut peer, attempt).await;
         assert!(answer["reason"].as_str().unwrap().contains(reason), "{reason}: {answer}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_on_the_deny_list_is_not_let_in_by_a_proof() {
+    let world = World::new();
+    let leaf = later(&world);
+    world.change(|next| next.deny = Arc::new(DenyList::new([Fingerprint::of(&leaf.der)], [], [])));
+    let mut peer = world.connect_for("orders", 600).await;
+    let attempt = peer.attempt(&leaf);
+    let answer = refused(&mut peer, attempt).await;
+    assert!(answer["reason"].as_str().unwrap().contains("denied"), "{answer}");
 }
 
 #[tokio::test(start_paused = true)]
