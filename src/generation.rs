@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 
 use crate::connection::UpgradeRules;
+use crate::identity::certificate::Fingerprint;
 use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::tls;
@@ -27,11 +28,27 @@ pub struct Generation {
     pub limits: Arc<Limits>,
 }
 
+impl Generation {
+    /// This one with another trust, under `number`.
+    pub(crate) fn with_trust(&self, number: u64, trust: Arc<TrustDomains>) -> Result<Self, rustls::Error> {
+        let verifier = Arc::new(ClientVerifier::new(trust.clone()));
+        let again = |listener: &ListenerState| listener.with_verifier(verifier.clone());
+        Ok(Self {
+            number,
+            listeners: self.listeners.iter().map(again).collect::<Result<_, _>>()?,
+            trust,
+            policy: self.policy.clone(),
+            limits: self.limits.clone(),
+        })
+    }
+}
+
 /// What the connections of one listener meet.
 pub struct ListenerState {
     pub config: Arc<ServerConfig>,
     pub rules: Arc<UpgradeRules>,
-    /// When the gateway's own certificate ends, Unix seconds.
+    /// The gateway's own certificate, and when it ends, Unix seconds.
+    pub fingerprint: Fingerprint,
     pub not_after: u64,
     danger_tls12: bool,
 }
@@ -40,18 +57,24 @@ impl ListenerState {
     pub(crate) fn new(
         verifier: Arc<ClientVerifier>,
         certificate: Arc<dyn ResolvesServerCert>,
-        not_after: u64,
+        (fingerprint, not_after): (Fingerprint, u64),
         danger_tls12: bool,
         rules: Arc<UpgradeRules>,
     ) -> Result<Self, rustls::Error> {
         let config = tls::server_config(verifier, certificate, danger_tls12)?;
-        Ok(Self { config: Arc::new(config), rules, not_after, danger_tls12 })
+        Ok(Self { config: Arc::new(config), rules, fingerprint, not_after, danger_tls12 })
+    }
+
+    /// Whether TLS 1.2 is let in too.
+    pub fn danger_tls12(&self) -> bool {
+        self.danger_tls12
     }
 
     /// The same key pair behind another verifier.
     pub(crate) fn with_verifier(&self, verifier: Arc<ClientVerifier>) -> Result<Self, rustls::Error> {
         let certificate = self.config.cert_resolver.clone();
-        Self::new(verifier, certificate, self.not_after, self.danger_tls12, self.rules.clone())
+        let facts = (self.fingerprint, self.not_after);
+        Self::new(verifier, certificate, facts, self.danger_tls12, self.rules.clone())
     }
 }
 

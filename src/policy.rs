@@ -68,6 +68,11 @@ impl Policy {
         self.grants.len()
     }
 
+    /// Every grant, in the order of the file.
+    pub fn all(&self) -> &[Grant] {
+        &self.grants
+    }
+
     /// Whether nobody is granted anything.
     pub fn is_empty(&self) -> bool {
         self.grants.is_empty()

@@ -20,7 +20,7 @@ use crate::identity::peer::{VerifiedChain, VerifiedPeer};
 use crate::identity::{ServiceIdentity, TrustName};
 
 pub use anchors::{AuthorityError, AuthorityKind};
-pub use domain::{RevocationSettings, TrustDomain, TrustSettings};
+pub use domain::{AuthorityFacts, ListFacts, RevocationSettings, TrustDomain, TrustSettings};
 pub use error::{IdentifyError, TrustError, TrustSetError, VerifyError};
 
 /// Most certificates a peer may present, its own included.

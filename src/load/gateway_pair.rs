@@ -9,7 +9,7 @@ use webpki::EndEntityCert;
 use super::read::Reader;
 use crate::config::{Faults, ListenerSettings, Why};
 use crate::generation::ListenerState;
-use crate::identity::certificate::CertificateFacts;
+use crate::identity::certificate::{CertificateFacts, Fingerprint};
 use crate::tls;
 use crate::trust::pem;
 use crate::trust::verifier::ClientVerifier;
@@ -17,6 +17,7 @@ use crate::trust::verifier::ClientVerifier;
 /// A listener's key pair, certificate and key fitting each other.
 pub(super) struct Pair {
     certificate: Arc<dyn ResolvesServerCert>,
+    fingerprint: Fingerprint,
     not_after: u64,
 }
 
@@ -45,8 +46,9 @@ pub(super) fn load(
     for (place, name) in listener.names.iter().enumerate().filter(|(_, name)| !is_valid_for(leaf, name)) {
         faults.add(format!("{at}.names[{place}]"), Why::NotForName { name: name.clone() });
     }
+    let fingerprint = Fingerprint::of(leaf);
     let certificate = faults.take(format!("{at}.key"), tls::certified_key(chain, key?));
-    Some(Pair { certificate: certificate?, not_after: not_after? })
+    Some(Pair { certificate: certificate?, fingerprint, not_after: not_after? })
 }
 
 fn is_valid_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
@@ -61,5 +63,6 @@ pub(super) fn server_side(
     listener: &ListenerSettings,
 ) -> Result<ListenerState, rustls::Error> {
     let rules = Arc::new(listener.rules.clone());
-    ListenerState::new(verifier, pair.certificate, pair.not_after, listener.danger_tls12, rules)
+    let facts = (pair.fingerprint, pair.not_after);
+    ListenerState::new(verifier, pair.certificate, facts, listener.danger_tls12, rules)
 }

@@ -62,6 +62,10 @@ impl Authority {
         &self.name
     }
 
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.der)
+    }
+
     /// Last second, in Unix seconds.
     pub(crate) fn not_after(&self) -> u64 {
         self.not_after
@@ -146,6 +150,19 @@ impl Authorities {
         loaded.check_dates(now, faults);
         loaded.check_unique(faults);
         loaded
+    }
+
+    /// What has become wrong as time went on.
+    pub(crate) fn faults_at(&self, now: UnixTime) -> Vec<TrustError> {
+        let mut faults = Vec::new();
+        self.check_dates(now, &mut faults);
+        faults
+    }
+
+    /// Every certificate with the list of the configuration that it stands in.
+    pub(crate) fn by_kind(&self) -> impl Iterator<Item = (AuthorityKind, &Authority)> {
+        let kind = |place| if place < self.anchors.len() { AuthorityKind::Anchor } else { AuthorityKind::Intermediate };
+        self.all.iter().enumerate().map(move |(place, authority)| (kind(place), authority))
     }
 
     /// Anchors and intermediates.

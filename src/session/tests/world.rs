@@ -92,7 +92,7 @@ impl World {
             current.limits.clone(),
         );
         change(&mut next);
-        self.gateway.install(Arc::new(next));
+        self.gateway.install(Arc::new(next), tokio::time::Instant::now());
     }
 
     /// Publishes messages of so many bytes all at once, and tells how many were taken.
