@@ -5,6 +5,7 @@
 //! [`crate::load`].
 
 mod check;
+mod deny;
 mod fault;
 mod file;
 mod limits;
@@ -17,10 +18,12 @@ use std::time::Duration;
 pub use fault::{Fault, Faults, Why};
 
 use crate::connection::UpgradeRules;
+use crate::deny::DenyList;
 use crate::identity::TrustName;
 use crate::identity::mapping::Mapping;
 use crate::limits::Limits;
 use crate::policy::Grant;
+use crate::trust::RetiringAnchor;
 
 /// What a configuration file means. Paths are absolute, or relative to the process.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub struct Settings {
     pub trust: Vec<TrustFiles>,
     /// The file of the grants.
     pub policy: PathBuf,
+    /// The file of those who are kept out, if there is one.
+    pub deny: Option<PathBuf>,
     pub limits: Limits,
     pub reload: ReloadSettings,
     pub log: LogSettings,
@@ -61,9 +66,11 @@ pub struct ListenerSettings {
 pub struct TrustFiles {
     pub name: TrustName,
     pub anchors: Vec<PathBuf>,
+    pub retire: Vec<RetiringAnchor>,
     pub intermediates: Vec<PathBuf>,
     pub crls: Vec<PathBuf>,
     pub danger_no_revocation: bool,
+    pub danger_accept_stale_crl: bool,
     pub mapping: Mapping,
 }
 
@@ -110,13 +117,18 @@ impl Settings {
             .trust
             .iter()
             .flat_map(|trust| trust.anchors.iter().chain(&trust.intermediates).chain(&trust.crls));
-        listeners.chain(trust).chain([&self.policy]).map(PathBuf::as_path)
+        listeners.chain(trust).chain([&self.policy]).chain(&self.deny).map(PathBuf::as_path)
     }
 }
 
 /// Reads the text of a policy file.
 pub fn parse_policy(text: &str) -> Result<Vec<Grant>, Faults> {
     policy::grants(text)
+}
+
+/// Reads the text of a deny file.
+pub fn parse_deny_list(text: &str) -> Result<DenyList, Faults> {
+    deny::entries(text)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 
 use crate::connection::UpgradeRules;
+use crate::deny::DenyList;
 use crate::identity::certificate::Fingerprint;
 use crate::limits::Limits;
 use crate::policy::Policy;
@@ -18,13 +19,14 @@ use crate::tls;
 use crate::trust::TrustDomains;
 use crate::trust::verifier::ClientVerifier;
 
-/// One consistent set of key pairs, trust, mapping, policy and limits.
+/// One consistent set of key pairs, trust, mapping, policy, deny list and limits.
 pub struct Generation {
     pub number: u64,
     /// What each listener answers with, in the order of the configuration.
     pub listeners: Vec<ListenerState>,
     pub trust: Arc<TrustDomains>,
     pub policy: Arc<Policy>,
+    pub deny: Arc<DenyList>,
     pub limits: Arc<Limits>,
 }
 
@@ -38,6 +40,7 @@ impl Generation {
             listeners: self.listeners.iter().map(again).collect::<Result<_, _>>()?,
             trust,
             policy: self.policy.clone(),
+            deny: self.deny.clone(),
             limits: self.limits.clone(),
         })
     }

@@ -33,6 +33,8 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod connection;
 #[cfg(feature = "server")]
+pub mod deny;
+#[cfg(feature = "server")]
 pub mod expiry;
 #[cfg(feature = "server")]
 pub mod gateway;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
-use crate::config::{Fault, Faults, Settings, TrustFiles, Why, parse_policy};
+use crate::config::{Faults, Settings, TrustFiles, Why, parse_deny_list, parse_policy};
+use crate::deny::DenyList;
 use crate::generation::{Generation, ListenerState};
 use crate::identity::TrustName;
 use crate::policy::{Policy, PolicyError};
@@ -97,6 +98,7 @@ fn assemble(
     }
     let trust = load_trust(&settings, &mut reader, &mut faults, now);
     let policy = load_policy(&settings, &mut reader, &mut faults);
+    let deny = load_deny_list(&settings, &mut reader, &mut faults);
     let pairs: Vec<_> = settings
         .listeners
         .iter()
@@ -111,8 +113,13 @@ fn assemble(
     if let Some(policy) = &policy {
         check_names(policy, &settings, &mut faults);
     }
-    let (Some(trust), Some(policy), true) = (trust, policy, faults.is_empty()) else { return Err(faults) };
-    let trust = Arc::new(trust);
+    let (Some(trust), Some(policy), Some(deny), true) = (trust, policy, deny, faults.is_empty()) else {
+        return Err(faults);
+    };
+    let trust = Arc::new(match before {
+        Some(before) => trust.remembering(&before.generation.trust),
+        None => trust,
+    });
     let verifier = Arc::new(ClientVerifier::new(trust.clone()));
     let listeners: Vec<ListenerState> = settings
         .listeners
@@ -131,18 +138,15 @@ fn assemble(
         listeners,
         trust,
         policy: kept_or_new(before.map(|before| &before.generation.policy), policy),
+        deny: kept_or_new(before.map(|before| &before.generation.deny), deny),
         limits: kept_or_new(before.map(|before| &before.generation.limits), settings.limits.clone()),
     };
     Ok(Loaded { settings, generation, digest: reader.digest() })
 }
 
-/// The current generation with newer revocation lists, from the files that `settings` names, whatever else is broken
-/// now. `None` if no valid list is newer.
-pub fn newer_revocation_lists(
-    settings: &Settings,
-    current: &Generation,
-    now: UnixTime,
-) -> Option<Generation> {
+/// The current generation with newer revocation lists and another deny list, from the files that `settings` names,
+/// whatever else is broken now. `None` if no valid list is newer, and the deny list the same or broken.
+pub fn newer_revocations(settings: &Settings, current: &Generation, now: UnixTime) -> Option<Generation> {
     let mut reader = Reader::default();
     let offered: Vec<(TrustName, Vec<CertificateRevocationListDer<'static>>)> = settings
         .trust
@@ -152,7 +156,13 @@ pub fn newer_revocation_lists(
             (trust.name.clone(), trust.crls.iter().filter_map(readable).flatten().collect())
         })
         .collect();
-    let trust = Arc::new(current.trust.with_newer_lists(&offered, now)?);
+    let newer = current.trust.with_newer_lists(&offered, now);
+    let deny = load_deny_list(settings, &mut reader, &mut Faults::default());
+    let deny = deny.filter(|deny| *deny != *current.deny);
+    if newer.is_none() && deny.is_none() {
+        return None;
+    }
+    let trust = newer.map_or_else(|| current.trust.clone(), Arc::new);
     let verifier = Arc::new(ClientVerifier::new(trust.clone()));
     let again = |listener: &ListenerState| listener.with_verifier(verifier.clone()).ok();
     let listeners = current.listeners.iter().map(again).collect::<Option<Vec<_>>>()?;
@@ -161,6 +171,7 @@ pub fn newer_revocation_lists(
         listeners,
         trust,
         policy: current.policy.clone(),
+        deny: deny.map_or_else(|| current.deny.clone(), Arc::new),
         limits: current.limits.clone(),
     })
 }
@@ -228,9 +239,11 @@ fn read_trust(
         name: files.name.clone(),
         anchors,
         intermediates,
-        revocation: match files.danger_no_revocation {
-            true => RevocationSettings::DangerNone,
-            false => RevocationSettings::Enforced(lists),
+        retire: files.retire.clone(),
+        revocation: match (files.danger_no_revocation, files.danger_accept_stale_crl) {
+            (true, _) => RevocationSettings::DangerNone,
+            (false, true) => RevocationSettings::DangerAcceptStale(lists),
+            (false, false) => RevocationSettings::Enforced(lists),
         },
         mapping: files.mapping.clone(),
     })
@@ -238,17 +251,7 @@ fn read_trust(
 
 fn load_policy(settings: &Settings, reader: &mut Reader, faults: &mut Faults) -> Option<Policy> {
     let text = faults.take("policy", reader.text(&settings.policy))?;
-    let under_policy = |fault: Fault| {
-        let key = if fault.key.is_empty() { "policy".into() } else { format!("policy: {}", fault.key) };
-        Fault { key, why: fault.why }
-    };
-    let grants = match parse_policy(text) {
-        Ok(grants) => grants,
-        Err(found) => {
-            faults.0.extend(found.0.into_iter().map(under_policy));
-            return None;
-        }
-    };
+    let grants = faults.take_all("policy", parse_policy(text))?;
     match Policy::new(grants) {
         Ok(policy) => Some(policy),
         Err(errors) => {
@@ -259,6 +262,13 @@ fn load_policy(settings: &Settings, reader: &mut Reader, faults: &mut Faults) ->
             None
         }
     }
+}
+
+/// Without a file nobody is denied.
+fn load_deny_list(settings: &Settings, reader: &mut Reader, faults: &mut Faults) -> Option<DenyList> {
+    let Some(file) = &settings.deny else { return Some(DenyList::default()) };
+    let text = faults.take("deny", reader.text(file))?;
+    faults.take_all("deny", parse_deny_list(text))
 }
 
 /// A policy that names what no certificate can ever be mapped to has a typo in it.

@@ -2,8 +2,8 @@
 //! itself.
 //!
 //! Invariant: one attempt at a time. Whatever is wrong with the files, the generation before them stays whole, and the
-//! next good set is taken. One exception: a valid newer revocation list applies at once, whatever else is broken or held
-//! back, because a typo in a policy must not hold up a revocation.
+//! next good set is taken. One exception: a valid newer revocation list or deny list applies at once, whatever else is broken
+//! or held back, because a typo in a policy must not hold up a revocation.
 
 mod candidate;
 pub mod changes;
@@ -312,7 +312,7 @@ impl Reloader {
         let revised = Arc::new(revised);
         self.gateway.install(revised.clone(), change.noticed);
         self.digest = None;
-        audit::reloaded(generation, "revocation lists alone; the rest was refused");
+        audit::reloaded(generation, "revocations alone; the rest was refused");
         let preview = self.count_revoked(current, revised, live).await;
         let attempt = Attempt::RevocationsOnly { generation, faults };
         Report { dry_run: false, attempt, compared_with, changes, preview }

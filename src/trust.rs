@@ -16,10 +16,10 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
 use crate::identity::certificate::AnchorSetId;
 use crate::identity::mapping::{Mapped, ServiceClaim, claims_overlap};
-use crate::identity::peer::{VerifiedChain, VerifiedPeer};
+use crate::identity::peer::{EndedBy, VerifiedChain, VerifiedPeer};
 use crate::identity::{ServiceIdentity, TrustName};
 
-pub use anchors::{AuthorityError, AuthorityKind};
+pub use anchors::{Anchor, AuthorityError, AuthorityKind, RetiringAnchor};
 pub use domain::{AuthorityFacts, ListFacts, RevocationSettings, TrustDomain, TrustSettings};
 pub use error::{IdentifyError, TrustError, TrustSetError, VerifyError};
 
@@ -33,6 +33,8 @@ pub const MAX_CHAIN_BYTES: usize = 64 * 1024;
 pub struct TrustDomains {
     domains: Box<[TrustDomain]>,
     anchors: AnchorSetId,
+    /// How far the lists have come, in this generation and all before it.
+    marks: crl::Marks,
 }
 
 /// What has become of a live peer whose verdict still holds.
@@ -62,7 +64,8 @@ impl TrustDomains {
     fn join(domains: Vec<TrustDomain>) -> Self {
         let mut parts: Vec<_> = domains.iter().map(TrustDomain::anchor_summary).collect();
         parts.sort_unstable();
-        Self { anchors: AnchorSetId::of(&parts.concat()), domains: domains.into() }
+        let marks = marks_of(&domains);
+        Self { anchors: AnchorSetId::of(&parts.concat()), domains: domains.into(), marks }
     }
 
     pub fn domains(&self) -> &[TrustDomain] {
@@ -98,14 +101,18 @@ impl TrustDomains {
     }
 
     /// Judges a live peer again, after a reload or as time goes on. While the anchors stay the same this is a few
-    /// look-ups, and a list that went stale closes nobody: it lets no one new in, and what it revokes stays revoked.
+    /// look-ups, and a list that went stale does not count here: what it revokes stays revoked, it lets no one new in,
+    /// and the session ends by itself some time after [`stale_at`](Self::stale_at), unless a newer list comes first.
     /// Otherwise the chain is verified again as a new one would be.
     pub fn recheck(&self, peer: &VerifiedPeer, now: UnixTime) -> Result<Recheck, VerifyError> {
         let domain = self.domain(peer.trust()).ok_or(VerifyError::TrustRemoved)?;
         if peer.anchors() == self.anchors {
             let deadline = peer.deadline();
             if now.as_secs() > deadline {
-                return Err(VerifyError::Expired { now, not_after: deadline });
+                return Err(match peer.ended_by() {
+                    EndedBy::Certificate => VerifyError::Expired { now, not_after: deadline },
+                    EndedBy::RetiringAnchor => VerifyError::AnchorRetired { at: deadline },
+                });
             }
             return match domain.check_links(peer.links(), now) {
                 Ok(()) | Err(VerifyError::RevocationStale { .. }) => Ok(Recheck::Same),
@@ -119,6 +126,12 @@ impl TrustDomains {
         }
         let again = peer.by_another_path(again).ok_or(VerifyError::UnknownIssuer)?;
         Ok(Recheck::Reverified(Box::new(again)))
+    }
+
+    /// The earliest Unix second in which one of the lists is stale that speak for a certificate of this path. `None`
+    /// where nothing can go stale, or where that is accepted.
+    pub fn stale_at(&self, peer: &VerifiedPeer) -> Option<u64> {
+        self.domain(peer.trust())?.stale_at(peer.links())
     }
 
     /// Whom a verified chain stands for, by the rules of the domain it was verified in.
@@ -149,28 +162,53 @@ impl TrustDomains {
                 is_newer = true;
             }
         }
-        is_newer.then(|| Self { domains: domains.into(), anchors: self.anchors })
+        let next = || Self { marks: marks_of(&domains), domains: domains.into(), anchors: self.anchors };
+        is_newer.then(|| next().remembering(self))
     }
 
-    /// Where the revocation lists go back behind those of `before`. What counts is the CA, not the block it stands in:
-    /// another name for a block, or another block for a CA, forgets nothing.
+    /// These domains, which stood before, with the newest of their own and of `current`'s revocation lists for every CA,
+    /// checked to be good now. A CA whose list had come further, and is in neither set, refuses.
+    pub fn with_lists_of(&self, current: &Self, now: UnixTime) -> Result<Self, Vec<TrustError>> {
+        let (mut domains, mut faults) = (Vec::new(), Vec::new());
+        for domain in &self.domains {
+            match domain.with_lists_of(&current.domains, &current.marks, now) {
+                Ok(domain) => domains.push(domain),
+                Err(found) => faults.extend(found),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let next = Self { marks: marks_of(&domains), domains: domains.into(), anchors: self.anchors };
+        Ok(next.remembering(current))
+    }
+
+    /// These domains as the successors of `before`: they remember how far every list had come, those of CAs that are
+    /// gone as well. See [`list_regressions`](Self::list_regressions).
+    pub fn remembering(mut self, before: &Self) -> Self {
+        self.marks.raise_to(&before.marks);
+        self
+    }
+
+    /// Where the revocation lists go back behind those of `before` and of all that it remembers. What counts is the CA,
+    /// not the block it stands in: another name for a block, another block for a CA, or a time without the CA forgets
+    /// nothing.
     pub fn list_regressions(&self, before: &Self) -> Vec<(TrustName, crl::CrlRegression)> {
         let mut found = Vec::new();
         for domain in &self.domains {
             let Some(new) = domain.revocation_lists() else { continue };
             for issuer in domain.issuers() {
-                for old in before.domains.iter().filter_map(TrustDomain::revocation_lists) {
-                    for regression in new.regressions(old, issuer) {
-                        let regression = (domain.name().clone(), regression);
-                        if !found.contains(&regression) {
-                            found.push(regression);
-                        }
-                    }
+                for regression in new.regressions(&before.marks, issuer) {
+                    found.push((domain.name().clone(), regression));
                 }
             }
         }
         found
     }
+}
+
+fn marks_of(domains: &[TrustDomain]) -> crl::Marks {
+    crl::Marks::of(domains.iter().filter_map(TrustDomain::revocation_lists))
 }
 
 fn conflicts(ours: &TrustDomain, theirs: &TrustDomain) -> Vec<TrustSetError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
 
+use crate::deny::Denied;
 use crate::generation::Generation;
 use crate::identity::peer::VerifiedPeer;
 use crate::identity::{ServiceIdentity, ServiceName, TrustName};
@@ -34,6 +35,12 @@ impl Standing {
 pub enum Refusal {
     #[error("the certificate maps to no service")]
     Identity(#[from] IdentifyError),
+    #[error("the gateway's operator denies the service or its certificate")]
+    Denied {
+        service: ServiceName,
+        #[source]
+        entry: Denied,
+    },
     #[error("the service {service} may not connect")]
     Connect {
         service: ServiceName,
@@ -42,9 +49,11 @@ pub enum Refusal {
     },
 }
 
-/// Maps a verified peer to its service and asks the policy whether that may connect.
+/// Maps a verified peer to its service, and asks the deny list and the policy whether that may connect.
 pub fn judge(generation: &Generation, peer: &VerifiedPeer) -> Result<Standing, Refusal> {
     let identity = generation.trust.identify(peer)?;
+    let denied = |entry| Refusal::Denied { service: identity.service().clone(), entry };
+    generation.deny.check(peer, identity.service()).map_err(denied)?;
     let grants = Arc::new(generation.policy.grants(identity.service(), identity.roles()));
     let service = identity.service().clone();
     stand(generation, identity, grants).map_err(|denial| Refusal::Connect { service, denial })
@@ -53,6 +62,8 @@ pub fn judge(generation: &Generation, peer: &VerifiedPeer) -> Result<Standing, R
 /// Why a live session may be here no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum Overruled {
+    #[error("the gateway's operator denies the service or its certificate")]
+    Denied(#[from] Denied),
     #[error("the certificate is not good any more")]
     Certificate(#[from] VerifyError),
     #[error("the certificate maps to no service any more")]
@@ -69,8 +80,8 @@ pub struct Upheld {
     pub standing: Standing,
 }
 
-/// Judges a live session by a newer generation: its certificate against trust and revocation, its name against the
-/// mapping, its rights against the policy. Keeps the grants as they are where nothing they rest on changed. The session
+/// Judges a live session by a newer generation: the session against the deny list, its certificate against trust and
+/// revocation, its name against the mapping, its rights against the policy. Keeps the grants as they are where nothing they rest on changed. The session
 /// itself asks, and so does whoever wants to know what a generation would do to it.
 pub fn judge_again(
     generation: &Generation,
@@ -78,12 +89,18 @@ pub fn judge_again(
     before: &Standing,
     now: UnixTime,
 ) -> Result<Upheld, Overruled> {
+    let service = before.identity.service();
+    // First, because what else might end the session may do so paced.
+    generation.deny.check(peer, service)?;
     let peer = match generation.trust.recheck(peer, now)? {
         Recheck::Same => peer.clone(),
-        Recheck::Reverified(by_another_path) => Arc::from(by_another_path),
+        Recheck::Reverified(by_another_path) => {
+            generation.deny.check(&by_another_path, service)?;
+            Arc::from(by_another_path)
+        }
     };
     let identity = generation.trust.identify(&peer)?;
-    if identity.service() != before.identity.service() || identity.trust() != before.identity.trust() {
+    if identity.service() != service || identity.trust() != before.identity.trust() {
         let (service, trust) = (identity.service().clone(), identity.trust().clone());
         return Err(Overruled::Another { service, trust });
     }
@@ -112,6 +129,7 @@ impl Overruled {
     /// What the session ends with.
     pub fn reason(&self) -> CloseReason {
         match self {
+            Self::Denied(_) => CloseReason::Denied,
             Self::Certificate(error) => of_certificate(error),
             Self::Identity(_) | Self::Another { .. } => CloseReason::IdentityChanged,
             Self::Connect(_) => CloseReason::ConnectForbidden,
@@ -125,7 +143,7 @@ fn of_certificate(error: &VerifyError) -> CloseReason {
         VerifyError::RevocationUnknown { .. } | VerifyError::RevocationStale { .. } => {
             CloseReason::RevocationUnknown
         }
-        VerifyError::Expired { .. } => CloseReason::CredentialDeadline,
+        VerifyError::Expired { .. } | VerifyError::AnchorRetired { .. } => CloseReason::CredentialDeadline,
         VerifyError::NotYetValid { .. }
         | VerifyError::AmbiguousTrust { .. }
         | VerifyError::TrustRemoved

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use toml::value::{Datetime, Offset};
 use toml::{Table, Value};
 
 use super::{
@@ -13,9 +14,10 @@ use super::{
     Why, file, limits,
 };
 use crate::connection::{Dialect, OriginRule, UpgradeRules};
-use crate::identity::certificate::Field;
+use crate::identity::certificate::{Field, Fingerprint};
 use crate::identity::mapping::{Mapping, Rule, RuleSettings, ServiceClaim, Template};
 use crate::identity::{Role, RuleName, ServiceName, TrustName};
+use crate::trust::RetiringAnchor;
 
 /// Between two polls of the files: the latest a change is noticed when the system's notification fails.
 pub(super) const POLL_INTERVAL_MS: u64 = 5_000;
@@ -31,6 +33,7 @@ pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
     let listeners = blocks::<file::Listener>(&mut table, "listener", &mut faults);
     let trust = blocks::<file::Trust>(&mut table, "trust", &mut faults);
     let policy = key::<PathBuf>(&mut table, "policy", &mut faults);
+    let deny = key::<PathBuf>(&mut table, "deny", &mut faults);
     let limits_file = section::<limits::File>(&mut table, "limits", &mut faults);
     let reload = section::<file::Reload>(&mut table, "reload", &mut faults);
     let log = section::<file::Log>(&mut table, "log", &mut faults);
@@ -51,6 +54,7 @@ pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
             .filter_map(|(key, trust)| check_trust(&key, trust, base, &mut faults))
             .collect(),
         policy: base.join(policy.unwrap_or_default()),
+        deny: deny.map(|path| base.join(path)),
         limits: limits::limits(&limits_file, &mut faults),
         reload: check_reload(&reload, &mut faults),
         log: check_log(log, &mut faults),
@@ -74,7 +78,7 @@ fn section<T: DeserializeOwned + Default>(table: &mut Table, name: &str, faults:
     key(table, name, faults).unwrap_or_default()
 }
 
-fn key<T: DeserializeOwned>(table: &mut Table, name: &str, faults: &mut Faults) -> Option<T> {
+pub(super) fn key<T: DeserializeOwned>(table: &mut Table, name: &str, faults: &mut Faults) -> Option<T> {
     shape(name, table.remove(name)?, faults)
 }
 
@@ -193,6 +197,9 @@ fn check_trust(key: &str, trust: file::Trust, base: &Path, faults: &mut Faults) 
         (false, true) => faults.add(format!("{key}.danger_no_revocation"), Why::RevocationTwice),
         _ => {}
     }
+    if trust.danger_accept_stale_crl && trust.danger_no_revocation {
+        faults.add(format!("{key}.danger_accept_stale_crl"), Why::NothingStale);
+    }
     if trust.rule.is_empty() {
         faults.add(format!("{key}.rule"), Why::Empty);
     }
@@ -202,16 +209,45 @@ fn check_trust(key: &str, trust: file::Trust, base: &Path, faults: &mut Faults) 
         .enumerate()
         .filter_map(|(place, rule)| check_rule(&format!("{key}.rule[{place}]"), rule, faults))
         .collect();
+    let retire = trust
+        .retire
+        .iter()
+        .enumerate()
+        .filter_map(|(place, retire)| check_retire(&format!("{key}.retire[{place}]"), retire, faults))
+        .collect();
     let claims = list(&format!("{key}.services"), &trust.services, faults, ServiceClaim::parse);
     let absolute = |paths: Vec<PathBuf>| paths.into_iter().map(|path| base.join(path)).collect();
     Some(TrustFiles {
         name: name?,
         anchors: absolute(trust.anchors),
+        retire,
         intermediates: absolute(trust.intermediates),
         crls: absolute(trust.crls),
         danger_no_revocation: trust.danger_no_revocation,
+        danger_accept_stale_crl: trust.danger_accept_stale_crl,
         mapping: Mapping::new(rules, claims),
     })
+}
+
+fn check_retire(key: &str, retire: &file::Retire, faults: &mut Faults) -> Option<RetiringAnchor> {
+    let anchor = Fingerprint::parse(&retire.anchor).ok_or_else(|| Why::Fingerprint(retire.anchor.clone()));
+    let anchor = faults.take(format!("{key}.anchor"), anchor);
+    let at = faults.take(format!("{key}.at"), unix_seconds(&retire.at).ok_or(Why::Moment));
+    Some(RetiringAnchor { anchor: anchor?, at: at? })
+}
+
+/// The whole second of a date and time with an offset. Without one it would be another second on another machine.
+fn unix_seconds(moment: &Datetime) -> Option<u64> {
+    let (date, clock) = (moment.date?, moment.time?);
+    let minutes = match moment.offset? {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => minutes,
+    };
+    let month = time::Month::try_from(date.month).ok()?;
+    let date = time::Date::from_calendar_date(date.year.into(), month, date.day).ok()?;
+    let clock = time::Time::from_hms(clock.hour, clock.minute, clock.second.unwrap_or_default()).ok()?;
+    let utc = date.with_time(clock).assume_utc().unix_timestamp();
+    u64::try_from(utc.checked_sub(i64::from(minutes) * 60)?).ok()
 }
 
 fn check_rule(key: &str, rule: &file::Rule, faults: &mut Faults) -> Option<Rule> {

@@ -62,6 +62,10 @@ pub enum Why {
     RevocationTwice,
     #[error("a trust block needs `crls`, or `danger_no_revocation = true`")]
     NoRevocation,
+    #[error("where nothing is revoked there is no list that could go stale")]
+    NothingStale,
+    #[error("a date and time with its offset is needed, from 1970 on, such as 2026-12-31T00:00:00Z")]
+    Moment,
     #[error("unknown field of a certificate; there are cn, ou, o, dns, uri and email")]
     Field,
     #[error("not a valid name")]
@@ -76,6 +80,14 @@ pub enum Why {
     Rule(#[from] RuleError),
     #[error("the file is empty; a policy that grants nothing says so in a comment")]
     EmptyPolicy,
+    #[error("the file is empty; a deny list that names nobody says so in a comment")]
+    EmptyDenyList,
+    #[error("the deny list has {count} entries, and may have {most}; revoke certificates by their CA's list")]
+    TooManyEntries { count: usize, most: usize },
+    #[error("{0:?} is no fingerprint: 64 hex digits, the SHA-256 of a certificate in DER")]
+    Fingerprint(String),
+    #[error("{0:?} is no serial number: 1 to 20 octets in hex")]
+    Serial(String),
     #[error("the grant cannot be")]
     Grant(#[from] policy::GrantFault),
     #[error("cannot read {}", path.display())]
@@ -159,6 +171,15 @@ impl Faults {
                 None
             }
         }
+    }
+
+    /// The same for the content of another file, its faults under the key that names the file.
+    pub fn take_all<T>(&mut self, file: &str, result: Result<T, Faults>) -> Option<T> {
+        let under_file = |fault: Fault| {
+            let key = if fault.key.is_empty() { file.into() } else { format!("{file}: {}", fault.key) };
+            Fault { key, why: fault.why }
+        };
+        result.map_err(|found| self.0.extend(found.0.into_iter().map(under_file))).ok()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use toml::value::Datetime;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -46,15 +47,26 @@ pub(super) struct Trust {
     #[serde(default)]
     pub(super) anchors: Vec<PathBuf>,
     #[serde(default)]
+    pub(super) retire: Vec<Retire>,
+    #[serde(default)]
     pub(super) intermediates: Vec<PathBuf>,
     #[serde(default)]
     pub(super) crls: Vec<PathBuf>,
     #[serde(default)]
     pub(super) danger_no_revocation: bool,
+    #[serde(default)]
+    pub(super) danger_accept_stale_crl: bool,
     #[serde(default = "everything")]
     pub(super) services: Vec<String>,
     #[serde(default)]
     pub(super) rule: Vec<Rule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retire {
+    pub(super) anchor: String,
+    pub(super) at: Datetime,
 }
 
 fn everything() -> Vec<String> {
@@ -73,6 +85,14 @@ pub(super) struct Rule {
     pub(super) roles_from: Option<String>,
     #[serde(default)]
     pub(super) role_values: Vec<String>,
+}
+
+/// The deny file. Read key by key, so that one of a wrong type does not hide the faults of the others.
+#[derive(Debug)]
+pub(super) struct Deny {
+    pub(super) fingerprints: Vec<String>,
+    pub(super) serials: Vec<String>,
+    pub(super) services: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

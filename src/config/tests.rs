@@ -117,7 +117,23 @@ fn each_fault_has_its_key() {
             "name = \"internal\"\ndanger_no_revocation = true",
             &[("trust[0].danger_no_revocation", "RevocationTwice")],
         ),
+        (
+            "crls = [\"crl.pem\"]",
+            "danger_no_revocation = true\ndanger_accept_stale_crl = true",
+            &[("trust[0].danger_accept_stale_crl", "NothingStale")],
+        ),
         ("anchors =", "services = [\"a\", \"B*\"]\nanchors =", &[("trust[0].services[1]", "Name")]),
+        ("anchors =", "retire = 3\nanchors =", &[("trust[0]", "Shape")]),
+        (
+            "anchors =",
+            "retire = [{ anchor = \"12\", at = 2026-12-31T00:00:00 }, { anchor = \"12\", at = 2026-12-31 }]\nanchors =",
+            &[
+                ("trust[0].retire[0].anchor", "Fingerprint"),
+                ("trust[0].retire[0].at", "Moment"),
+                ("trust[0].retire[1].anchor", "Fingerprint"),
+                ("trust[0].retire[1].at", "Moment"),
+            ],
+        ),
         // Rules of the mapping.
         ("match = { cn = \"{service}\" }", "", &[("trust[0].rule[0]", "NoMatches")]),
         ("{ cn = \"{service}\" }", "{ cn = \"x\" }", &[("trust[0].rule[0]", "NoService")]),
@@ -150,6 +166,29 @@ fn each_fault_has_its_key() {
     ];
     for (old, new, found) in cases {
         assert_eq!(faults(&edited(old, new)), expected(found), "{old} -> {new}");
+    }
+}
+
+#[test]
+fn the_end_of_an_anchor_is_a_moment_whatever_its_offset() {
+    let print = "ab".repeat(32);
+    let at = |moment: &str| {
+        let line = format!("retire = [{{ anchor = \"{print}\", at = {moment} }}]\nanchors =");
+        parse(&edited("anchors =", &line)).map(|settings| settings.trust[0].retire[0].at)
+    };
+    for (moment, seconds) in [
+        ("2026-12-31T00:00:00Z", 1_798_675_200),
+        ("2026-12-31T01:30:00+01:30", 1_798_675_200),
+        ("2026-12-30 19:00:00-05:00", 1_798_675_200),
+        ("2026-12-31T00:00:00.999Z", 1_798_675_200),
+        ("2024-02-29T23:59:59Z", 1_709_251_199),
+        ("1970-01-01T00:00:00Z", 0),
+    ] {
+        assert_eq!(at(moment).unwrap(), seconds, "{moment}");
+    }
+    for moment in ["2026-12-31T00:00:00", "2026-12-31", "12:00:00", "1970-01-01T00:00:00+00:01"] {
+        let found = at(moment).unwrap_err().0;
+        assert!(matches!(found.as_slice(), [Fault { why: Why::Moment, .. }]), "{moment}: {found:?}");
     }
 }
 

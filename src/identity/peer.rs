@@ -75,12 +75,13 @@ pub enum EndedBy {
 }
 
 impl VerifiedChain {
-    /// Keeps what a verified path says. `anchors` are those the verdict rests on, `anchor` is the path's own.
+    /// Keeps what a verified path says. `anchors` are those the verdict rests on, `anchor` and `links` are the path's own.
     pub(crate) fn new(
         path: &VerifiedPath<'_>,
         trust: TrustName,
         anchors: AnchorSetId,
         anchor: PathAnchor,
+        links: Box<[PathLink]>,
     ) -> Result<Self, CertificateError> {
         let facts = CertificateFacts::parse(&path.end_entity().der())?;
         let mut end = facts.not_after();
@@ -100,7 +101,7 @@ impl VerifiedChain {
             facts,
             deadline: end.min(anchor.end),
             ended_by,
-            links: links(path)?,
+            links,
             chain: chain.into(),
         })
     }
@@ -157,11 +158,12 @@ impl fmt::Debug for VerifiedChain {
     }
 }
 
-/// One certificate of a verified path, by what a revocation list would call it.
+/// One certificate of a verified path, by what a revocation list or a deny list would call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathLink {
     issuer: IssuerId,
     serial: Serial,
+    fingerprint: Fingerprint,
     /// `None` if the certificate names no distribution point at all.
     distribution_points: Option<Box<[Box<str>]>>,
 }
@@ -176,6 +178,10 @@ impl PathLink {
         self.serial
     }
 
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
     /// The URIs at which the certificate says its revocation list is found, if it says anything.
     pub(crate) fn distribution_points(&self) -> Option<&[Box<str>]> {
         self.distribution_points.as_deref()
@@ -184,7 +190,8 @@ impl PathLink {
     #[cfg(test)]
     pub(crate) fn for_test(issuer: IssuerId, serial: Serial, points: Option<&[&str]>) -> Self {
         let distribution_points = points.map(|uris| uris.iter().map(|uri| (*uri).into()).collect());
-        Self { issuer, serial, distribution_points }
+        let fingerprint = Fingerprint::of(serial.to_string().as_bytes());
+        Self { issuer, serial, fingerprint, distribution_points }
     }
 }
 
@@ -203,7 +210,13 @@ pub(crate) fn links(path: &VerifiedPath<'_>) -> Result<Box<[PathLink]>, Certific
 
 fn link(certificate: &Cert<'_>, issuer: IssuerId) -> Result<PathLink, CertificateError> {
     let serial = Serial::from_be_bytes(certificate.serial()).ok_or(CertificateError::Serial)?;
-    Ok(PathLink { issuer, serial, distribution_points: distribution_points(&certificate.der())? })
+    let der = certificate.der();
+    Ok(PathLink {
+        issuer,
+        serial,
+        fingerprint: Fingerprint::of(&der),
+        distribution_points: distribution_points(&der)?,
+    })
 }
 
 fn issuer_id(certificate: &Cert<'_>) -> Result<IssuerId, CertificateError> {

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::unix_now;
+use crate::config::Fault;
 use crate::testing::{Authority, pem};
 
 /// A gateway's files, whole and good.
@@ -273,7 +274,7 @@ fn what_takes_a_restart_is_refused() {
 fn a_newer_list_is_taken_alone_whatever_else_is_broken() {
     let files = Files::new();
     let before = files.load();
-    let newer = || newer_revocation_lists(&before.settings, &before.generation, unix_now());
+    let newer = || newer_revocations(&before.settings, &before.generation, unix_now());
     assert!(newer().is_none(), "the same list is not newer");
 
     files.write("policy.toml", "broken");
@@ -295,6 +296,59 @@ fn a_newer_list_is_taken_alone_whatever_else_is_broken() {
     assert!(before.generation.trust.verify(&revoked.der, &[], unix_now()).is_ok());
     assert!(next.trust.verify(&revoked.der, &[], unix_now()).is_err());
     assert!(next.trust.verify(&files.authority.client("orders", 6, 600).der, &[], unix_now()).is_ok());
+}
+
+#[test]
+fn a_deny_list_is_part_of_the_generation_and_its_faults_have_their_places() {
+    let files = Files::new();
+    let denying = |text: &str| {
+        files.write("portcullis.toml", format!("deny = \"deny.toml\"\n{CONFIGURATION}"));
+        files.write("deny.toml", text);
+    };
+    assert!(files.load().generation.deny.is_empty(), "without the key nobody is denied");
+    denying("serials = [\"07\", \"0A:1B\"]\nservices = [\"orders\"]\n");
+    let loaded = files.load();
+    assert_eq!(loaded.generation.deny.len(), 3);
+    assert!(loaded.settings.files().any(|file| file == files.path("deny.toml")));
+
+    denying("fingerprints = [\"12\"]\nserials = [\"07\", \"x\"]\nservices = [\"A b\"]\nservice = []\n");
+    let expected = ["deny: service", "deny: fingerprints[0]", "deny: serials[1]", "deny: services[0]"];
+    assert_eq!(keys(&files.refused()), expected);
+    denying(" \n");
+    assert!(matches!(files.refused().as_slice(), [Fault { why: Why::EmptyDenyList, .. }]));
+    denying("serials = 7\nservices = [\"A\"]\n");
+    assert_eq!(keys(&files.refused()), ["deny: serials", "deny: services[0]"]);
+    let many = vec!["\"07\""; crate::deny::MAX_ENTRIES + 1].join(",");
+    denying(&format!("serials = [{many}]"));
+    assert!(matches!(files.refused().as_slice(), [Fault { why: Why::TooManyEntries { .. }, .. }]));
+    std::fs::remove_file(files.path("deny.toml")).unwrap();
+    let faults = files.refused();
+    assert!(matches!(faults.as_slice(), [Fault { why: Why::Read { .. }, .. }]), "{faults:?}");
+    denying("# nobody\n");
+    assert!(files.load().generation.deny.is_empty());
+}
+
+#[test]
+fn a_changed_deny_list_is_taken_alone_whatever_else_is_broken() {
+    let files = Files::new();
+    files.write("portcullis.toml", format!("deny = \"deny.toml\"\n{CONFIGURATION}"));
+    files.write("deny.toml", "serials = []");
+    let before = files.load();
+    let newer = || newer_revocations(&before.settings, &before.generation, unix_now());
+    files.write("policy.toml", "broken");
+    files.write("portcullis.toml", "broken");
+    assert!(newer().is_none(), "the same list is no change");
+    files.write("deny.toml", "serials = [\"07\"]");
+    let next = newer().expect("another deny list");
+    assert_eq!((next.number, next.deny.len(), next.listeners.len()), (2, 1, 1));
+    assert!(Arc::ptr_eq(&next.trust, &before.generation.trust), "the trust is as before");
+    for broken in ["serials = [\"07\", \"x\"]", "", "cut ["] {
+        files.write("deny.toml", broken);
+        assert!(newer().is_none(), "{broken}");
+    }
+    files.publish_list(8, &[5]);
+    let next = newer().expect("a broken deny list holds up no revocation list");
+    assert!(next.deny.is_empty() && !Arc::ptr_eq(&next.trust, &before.generation.trust));
 }
 
 #[test]

@@ -99,13 +99,14 @@ impl Basis {
                 self.candidate(generation, made_of)
             }
             Err(refused) => {
-                let revised = load::newer_revocation_lists(&self.settings, &self.current, now);
+                let revised = load::newer_revocations(&self.settings, &self.current, now);
                 Found::Refused { refused, revised }
             }
         }
     }
 
-    /// The set before, with the newest revocation lists of both: no revocation is undone, and no list goes back.
+    /// The set before, with the newest revocation lists of both and the deny list of now: no revocation is undone, and no
+    /// list goes back.
     fn of_previous(&self, now: UnixTime) -> Found {
         let files = load::digest(&self.config);
         let refused = |faults| Found::Refused { refused: Refused { faults, digest: files }, revised: None };
@@ -115,11 +116,17 @@ impl Basis {
             return refused(faults);
         };
         let old = &previous.generation;
-        let trust = old.trust.with_lists_of(&self.current.trust);
-        find_outdated(old, &trust, &self.current.trust, now, &mut faults);
-        let next = old.with_trust(self.current.number + 1, Arc::new(trust));
-        let next = faults.take("listener", next);
-        let (Some(next), true) = (next, faults.is_empty()) else { return refused(faults) };
+        find_outdated(old, &self.current.trust, now, &mut faults);
+        let trust = match old.trust.with_lists_of(&self.current.trust, now) {
+            Ok(trust) => Some(trust),
+            Err(found) => {
+                found.into_iter().for_each(|fault| faults.add("trust", fault));
+                None
+            }
+        };
+        let with = |trust| faults.take("listener", old.with_trust(self.current.number + 1, Arc::new(trust)));
+        let (Some(mut next), true) = (trust.and_then(with), faults.is_empty()) else { return refused(faults) };
+        next.deny = self.current.deny.clone();
         let is_of_files = previous.digest == Some(files) && Changes::between(old, &next).is_empty();
         self.candidate(next, MadeOf::Previous { number: old.number, files, is_of_files })
     }
@@ -141,27 +148,21 @@ impl Candidate {
 
 /// The current generation with what `candidate` newly revokes and nothing else of it.
 fn revised(current: &Generation, candidate: &Generation) -> Option<Generation> {
-    let trust = current.trust.with_lists_of(&candidate.trust);
-    let revised = current.with_trust(current.number + 1, Arc::new(trust)).ok()?;
+    let trust = current.trust.with_revocations_of(&candidate.trust);
+    let mut revised = current.with_trust(current.number + 1, Arc::new(trust)).ok()?;
+    revised.deny = candidate.deny.clone();
     (!Changes::between(current, &revised).is_empty()).then_some(revised)
 }
 
-/// What was valid when it was loaded, and may not be now.
-fn find_outdated(
-    old: &Generation,
-    trust: &TrustDomains,
-    current: &TrustDomains,
-    now: UnixTime,
-    faults: &mut Faults,
-) {
+/// What was good when it was loaded, and may not be now; dates of CAs and lists are looked at elsewhere.
+fn find_outdated(old: &Generation, current: &TrustDomains, now: UnixTime, faults: &mut Faults) {
     for (place, listener) in old.listeners.iter().enumerate() {
         if now.as_secs() > listener.not_after {
             let why = Why::Expired { not_after: listener.not_after };
             faults.add(format!("listener[{place}].certificate"), why);
         }
     }
-    for (place, domain) in trust.domains().iter().enumerate() {
-        domain.faults_at(now).into_iter().for_each(|fault| faults.add(format!("trust[{place}]"), fault));
+    for (place, domain) in old.trust.domains().iter().enumerate() {
         if domain.revocation_lists().is_none() && is_revocable(domain, current) {
             faults.add(format!("trust[{place}].danger_no_revocation"), Why::RevocationSwitchedOff);
         }

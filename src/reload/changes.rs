@@ -22,6 +22,8 @@ use crate::trust::{AuthorityFacts, AuthorityKind, ListFacts, TrustDomain};
 pub struct Changes {
     pub listeners: Vec<ListenerChange>,
     pub trust: Vec<TrustChange>,
+    /// Entries of the deny list.
+    pub deny: DenyChange,
     /// Grants, by name.
     pub grants: NameChanges,
     pub limits: Vec<LimitChange>,
@@ -61,7 +63,7 @@ pub struct TrustChange {
     pub rules: NameChanges,
     /// Whether rules stand in another order, or the claims of names are others.
     pub claims: bool,
-    /// Whether revocation was switched on or off.
+    /// Whether revocation was switched on or off, or what a stale list is good for.
     pub revocation_switched: bool,
 }
 
@@ -105,6 +107,12 @@ pub struct ListState {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DenyChange {
+    pub added: usize,
+    pub removed: usize,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameChanges {
     pub added: Vec<String>,
     pub removed: Vec<String>,
@@ -125,6 +133,10 @@ impl Changes {
         Self {
             listeners: pairs.filter_map(|(place, (old, new))| listener_change(place, old, new)).collect(),
             trust: trust_changes(before, after),
+            deny: DenyChange {
+                added: after.deny.not_in(&before.deny),
+                removed: before.deny.not_in(&after.deny),
+            },
             grants: NameChanges::between(named_grants(&before.policy), named_grants(&after.policy)),
             limits: limits::changes(&before.limits, &after.limits),
         }
@@ -134,7 +146,7 @@ impl Changes {
         *self == Self::default()
     }
 
-    /// Whether anything changed but revocation lists that newer ones replaced.
+    /// Whether anything changed but the deny list, and revocation lists that newer ones replaced.
     pub fn is_more_than_revocation(&self) -> bool {
         !self.listeners.is_empty() || !self.limits.is_empty() || self.can_cut()
     }
@@ -220,7 +232,9 @@ fn trust_change(name: &TrustName, before: Option<&TrustDomain>, after: Option<&T
     };
     let (old, new) = (before.map(TrustDomain::mapping), after.map(TrustDomain::mapping));
     let rules = NameChanges::between(old.into_iter().flat_map(named_rules), new.into_iter().flat_map(named_rules));
-    let revocation = |domain: Option<&TrustDomain>| domain.map(|domain| domain.revocation_lists().is_some());
+    let revocation = |domain: Option<&TrustDomain>| {
+        domain.map(|domain| (domain.revocation_lists().is_some(), domain.accepts_stale_lists()))
+    };
     TrustChange {
         trust: name.to_string(),
         domain,
@@ -246,7 +260,7 @@ fn authority_changes(
         let facts = |facts: AuthorityFacts<'_>| Authority {
             name: facts.name.to_owned(),
             fingerprint: facts.fingerprint.to_string(),
-            ends_unix: facts.not_after,
+            ends_unix: facts.end,
         };
         let all = domain.into_iter().flat_map(TrustDomain::authorities);
         all.filter(|authority| authority.kind == kind).map(facts).collect()

@@ -30,7 +30,7 @@ pub enum Attempt {
     Installed { generation: u64 },
     /// A new generation stands, made of the set of an earlier one.
     RolledBack { generation: u64, to: u64 },
-    /// The set was refused, but revocation lists among it were newer and stand in a new generation.
+    /// The set was refused, but newer revocation lists or another deny list among it stand in a new generation.
     RevocationsOnly { generation: u64, faults: Vec<String> },
     /// The set was refused; everything is as before.
     Refused { faults: Vec<String> },

@@ -14,6 +14,7 @@ use crate::identity::peer::PathAnchor;
 #[derive(Debug, Clone)]
 pub(crate) struct Authority {
     der: CertificateDer<'static>,
+    fingerprint: Fingerprint,
     /// Name and key as webpki compares them, without header.
     anchor: TrustAnchor<'static>,
     public_key: SubjectPublicKeyInfoDer<'static>,
@@ -22,6 +23,8 @@ pub(crate) struct Authority {
     issuer: Box<[u8]>,
     not_before: u64,
     not_after: u64,
+    /// The end that the operator gave the anchor, Unix seconds.
+    retires_at: Option<u64>,
     may_sign_lists: bool,
 }
 
@@ -46,6 +49,8 @@ impl Authority {
             issuer: parsed.issuer().as_raw().into(),
             not_before: date(parsed.validity().not_before)?,
             not_after: date(parsed.validity().not_after)?,
+            retires_at: None,
+            fingerprint: Fingerprint::of(der),
             der: der.clone().into_owned(),
             anchor,
             name,
@@ -63,12 +68,22 @@ impl Authority {
     }
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.der)
+        self.fingerprint
     }
 
     /// Last second, in Unix seconds.
     pub(crate) fn not_after(&self) -> u64 {
         self.not_after
+    }
+
+    /// Last second in which a path may end here, in Unix seconds.
+    pub(crate) fn end(&self) -> u64 {
+        self.retires_at.map_or(self.not_after, |at| at.min(self.not_after))
+    }
+
+    /// Whether the end is the operator's, and earlier than the certificate's own.
+    fn is_retiring(&self) -> bool {
+        self.end() < self.not_after
     }
 
     /// The content of the subject, as a revocation list of this CA has it for its issuer.
@@ -119,6 +134,28 @@ impl std::fmt::Display for AuthorityKind {
     }
 }
 
+/// A configured anchor, for a person to see what sessions may stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor<'a> {
+    /// The subject. It comes from a certificate: show it escaped.
+    pub name: &'a str,
+    /// SHA-256 over the certificate.
+    pub fingerprint: Fingerprint,
+    /// Last second in which a path may end here, in Unix seconds.
+    pub end: u64,
+    /// Whether the end is the operator's, and earlier than the certificate's own.
+    pub is_retiring: bool,
+}
+
+/// The end that the operator gives an anchor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetiringAnchor {
+    /// SHA-256 over the certificate.
+    pub anchor: Fingerprint,
+    /// Last second in which a path may end there, in Unix seconds. May have passed.
+    pub at: u64,
+}
+
 /// All CAs of one trust domain, in date and whole when they were loaded.
 #[derive(Debug, Clone)]
 pub(crate) struct Authorities {
@@ -133,13 +170,15 @@ impl Authorities {
     pub(crate) fn load(
         anchors: &[CertificateDer<'_>],
         intermediates: &[CertificateDer<'_>],
+        retire: &[RetiringAnchor],
         now: UnixTime,
         faults: &mut Vec<TrustError>,
     ) -> Self {
         if anchors.is_empty() {
             faults.push(TrustError::NoAnchor);
         }
-        let anchors = parse_all(AuthorityKind::Anchor, anchors, faults);
+        let mut anchors = parse_all(AuthorityKind::Anchor, anchors, faults);
+        set_ends(&mut anchors, retire, faults);
         let intermediates = parse_all(AuthorityKind::Intermediate, intermediates, faults);
         check_anchored(&anchors, &intermediates, faults);
         let loaded = Self {
@@ -150,13 +189,6 @@ impl Authorities {
         loaded.check_dates(now, faults);
         loaded.check_unique(faults);
         loaded
-    }
-
-    /// What has become wrong as time went on.
-    pub(crate) fn faults_at(&self, now: UnixTime) -> Vec<TrustError> {
-        let mut faults = Vec::new();
-        self.check_dates(now, &mut faults);
-        faults
     }
 
     /// Every certificate with the list of the configuration that it stands in.
@@ -183,24 +215,29 @@ impl Authorities {
         self.all.iter().filter(|authority| authority.id == id).max_by_key(|authority| authority.not_after)
     }
 
-    /// The anchor with this name and key; the longest-lived if several certificates have both.
+    /// The anchor with this name and key; the one with the latest end if several certificates have both.
     pub(crate) fn path_anchor(&self, anchor: &TrustAnchor<'_>) -> Option<PathAnchor> {
         let id = IssuerId::of_anchor(anchor);
-        let anchors = self.all.iter().take(self.anchors.len());
-        let longest = anchors.filter(|authority| authority.id == id).max_by_key(|each| each.not_after)?;
-        let fingerprint = Fingerprint::of(&longest.der);
-        Some(PathAnchor { fingerprint, end: longest.not_after, is_retiring: false })
+        let named = self.anchor_certificates().iter().filter(|authority| authority.id == id);
+        let last = named.max_by_key(|each| each.end())?;
+        Some(PathAnchor { fingerprint: last.fingerprint, end: last.end(), is_retiring: last.is_retiring() })
     }
 
-    /// The fingerprints of the anchors, sorted.
-    pub(crate) fn anchor_fingerprints(&self) -> Vec<Fingerprint> {
-        let anchors = self.all.iter().take(self.anchors.len());
-        let mut fingerprints: Vec<_> = anchors.map(|authority| Fingerprint::of(&authority.der)).collect();
-        fingerprints.sort_unstable();
-        fingerprints
+    /// Every anchor, in the order of the configuration.
+    pub(crate) fn listed_anchors(&self) -> impl Iterator<Item = Anchor<'_>> {
+        self.anchor_certificates().iter().map(|authority| Anchor {
+            name: authority.name(),
+            fingerprint: authority.fingerprint,
+            end: authority.end(),
+            is_retiring: authority.is_retiring(),
+        })
     }
 
-    fn check_dates(&self, now: UnixTime, faults: &mut Vec<TrustError>) {
+    fn anchor_certificates(&self) -> &[Authority] {
+        self.all.get(..self.anchors.len()).unwrap_or_default()
+    }
+
+    pub(crate) fn check_dates(&self, now: UnixTime, faults: &mut Vec<TrustError>) {
         let now = now.as_secs();
         for authority in &self.all {
             let name = authority.name.clone();
@@ -236,6 +273,16 @@ fn parse_all(
         }
     }
     authorities
+}
+
+fn set_ends(anchors: &mut [Authority], retire: &[RetiringAnchor], faults: &mut Vec<TrustError>) {
+    for RetiringAnchor { anchor, at } in retire {
+        match anchors.iter_mut().find(|each| each.fingerprint == *anchor) {
+            Some(found) if found.retires_at.is_none() => found.retires_at = Some(*at),
+            Some(_) => faults.push(TrustError::RetiredTwice { anchor: *anchor }),
+            None => faults.push(TrustError::NoSuchAnchor { anchor: *anchor }),
+        }
+    }
 }
 
 /// Every intermediate must be signed by an anchor, or by another intermediate that is.

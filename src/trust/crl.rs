@@ -10,6 +10,7 @@
 
 mod inventory;
 mod list;
+mod marks;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 
 use super::anchors::Authority;
+use super::domain::StaleLists;
 use crate::identity::certificate::{CrlNumber, IssuerId};
 use crate::identity::peer::PathLink;
 
@@ -25,6 +27,7 @@ pub(crate) use inventory::ListSummary;
 use list::{RevocationList, Scope};
 
 pub use list::{CrlError, MAX_CLOCK_SKEW_SECS};
+pub(crate) use marks::Marks;
 
 /// The revocation lists of one trust domain. Copies share the lists.
 #[derive(Debug, Clone, Default)]
@@ -94,12 +97,15 @@ impl RevocationLists {
         &self,
         lists: &[CertificateRevocationListDer<'_>],
         authorities: &[Authority],
+        stale: StaleLists,
         now: UnixTime,
     ) -> Option<Self> {
         let newer: Vec<_> = lists
             .iter()
             .filter_map(|bytes| RevocationList::load(bytes, authorities, now).ok())
-            .filter(|(issuer, list)| list.is_fresh(now) && self.holds_older(*issuer, list))
+            .filter(|(issuer, list)| {
+                (stale == StaleLists::Accepted || list.is_fresh(now)) && self.holds_older(*issuer, list)
+            })
             .collect();
         if newer.is_empty() {
             return None;
@@ -115,12 +121,17 @@ impl RevocationLists {
         if lists.iter().any(|list| list.revokes(link.serial())) {
             return RevocationStatus::Revoked;
         }
-        let speaking = lists.iter().filter(|list| list.scope.covers(link));
-        match speaking.map(|list| list.next_update).min() {
+        match self.stale_at(link) {
             None => RevocationStatus::Unknown,
             Some(since) if now.as_secs() >= since => RevocationStatus::Stale { since },
             Some(_) => RevocationStatus::Good,
         }
+    }
+
+    /// The second from which a list that speaks for this certificate is stale; `None` if none speaks for it.
+    pub fn stale_at(&self, link: &PathLink) -> Option<u64> {
+        let speaking = self.of(link.issuer()).iter().filter(|list| list.scope.covers(link));
+        speaking.map(|list| list.next_update).min()
     }
 
     /// When the first of an issuer's lists goes stale, in Unix seconds; `None` if it has no list.
@@ -143,15 +154,37 @@ impl RevocationLists {
         self.by_issuer.values().flatten().map(|list| list.len()).sum()
     }
 
-    /// Where this set goes back behind `before` for one issuer: each list of then needs one that speaks for the same
+    /// Where this set goes back behind `marks` for one issuer: each mark needs a list that speaks for the same
     /// certificates, or more, and is not older.
-    pub fn regressions(&self, before: &Self, issuer: IssuerId) -> Vec<CrlRegression> {
-        let regression = |old: &Arc<RevocationList>| {
-            let successors = self.of(issuer).iter().filter(|list| list.scope.includes(&old.scope));
+    pub(crate) fn regressions(&self, marks: &Marks, issuer: IssuerId) -> Vec<CrlRegression> {
+        let regression = |(scope, before): &(Scope, CrlAge)| {
+            let successors = self.of(issuer).iter().filter(|list| list.scope.includes(scope));
             let now = successors.map(|list| list.age()).max();
-            (now < Some(old.age())).then(|| CrlRegression { issuer, before: old.age(), now })
+            (now < Some(*before)).then_some(CrlRegression { issuer, before: *before, now })
         };
-        before.of(issuer).iter().filter_map(regression).collect()
+        marks.of_issuer(issuer).iter().filter_map(regression).collect()
+    }
+
+    /// Adds another set's lists of one issuer where they are newer, and drops those that another one speaks for: an
+    /// older one would only go stale.
+    pub(crate) fn take_newer(&mut self, other: &Self, issuer: IssuerId) {
+        let Some(lists) = self.by_issuer.get_mut(&issuer) else {
+            if let Some(theirs) = other.by_issuer.get(&issuer) {
+                self.by_issuer.insert(issuer, theirs.clone());
+            }
+            return;
+        };
+        let both: Vec<_> = lists.iter().chain(other.of(issuer)).cloned().collect();
+        lists.clear();
+        for list in &both {
+            let is_outdone = |by: &Arc<RevocationList>| {
+                by.scope.includes(&list.scope)
+                    && (by.age() > list.age() || by.age() == list.age() && by.scope != list.scope)
+            };
+            if !both.iter().any(is_outdone) && !lists.iter().any(|held| held.scope == list.scope) {
+                lists.push(list.clone());
+            }
+        }
     }
 
     fn of(&self, issuer: IssuerId) -> &[Arc<RevocationList>] {

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use super::anchors::Authorities;
-use super::crl::{RevocationLists, RevocationStatus};
+use super::anchors::{Anchor, Authorities, RetiringAnchor};
+use super::crl;
+use super::crl::{Marks, RevocationLists, RevocationStatus};
 use super::error::{TrustError, VerifyError};
 use super::signed::ALGORITHMS;
 use crate::identity::TrustName;
-use crate::identity::certificate::{AnchorSetId, ClientUsage, IssuerId};
+use crate::identity::certificate::{AnchorSetId, ClientUsage, Fingerprint, IssuerId};
 use crate::identity::mapping::Mapping;
 use crate::identity::peer::{self, PathAnchor, PathLink, VerifiedChain};
 pub use inventory::{AuthorityFacts, ListFacts};
@@ -25,6 +26,8 @@ pub struct TrustSettings {
     pub name: TrustName,
     /// CA certificates a chain may end in.
     pub anchors: Vec<CertificateDer<'static>>,
+    /// Anchors that end before their certificates do.
+    pub retire: Vec<RetiringAnchor>,
     /// CA certificates that complete a chain which a peer does not present fully.
     pub intermediates: Vec<CertificateDer<'static>>,
     pub revocation: RevocationSettings,
@@ -36,8 +39,19 @@ pub struct TrustSettings {
 pub enum RevocationSettings {
     /// Every configured CA needs a fresh list, and so does every CA of a peer's path.
     Enforced(Vec<CertificateRevocationListDer<'static>>),
+    /// The same, but a stale list is as good as a fresh one.
+    DangerAcceptStale(Vec<CertificateRevocationListDer<'static>>),
     /// Nothing is ever revoked.
     DangerNone,
+}
+
+/// What a list past its `nextUpdate` is good for. It revokes what it names in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StaleLists {
+    /// It vouches for nobody.
+    Refused,
+    /// It vouches as a fresh one does.
+    Accepted,
 }
 
 /// One trust domain. Copies share what is large.
@@ -47,6 +61,7 @@ pub struct TrustDomain {
     authorities: Arc<Authorities>,
     /// `None` where nothing is ever revoked.
     revocation: Option<RevocationLists>,
+    stale: StaleLists,
     mapping: Arc<Mapping>,
 }
 
@@ -54,16 +69,19 @@ impl TrustDomain {
     /// Checks everything against everything else, and reports all faults at once.
     pub fn new(settings: TrustSettings, now: UnixTime) -> Result<Self, Vec<TrustError>> {
         let mut faults = Vec::new();
-        let authorities = Authorities::load(&settings.anchors, &settings.intermediates, now, &mut faults);
-        let revocation = match settings.revocation {
-            RevocationSettings::Enforced(lists) => Some(load_lists(&lists, &authorities, now, &mut faults)),
-            RevocationSettings::DangerNone => None,
+        let TrustSettings { anchors, intermediates, retire, .. } = &settings;
+        let authorities = Authorities::load(anchors, intermediates, retire, now, &mut faults);
+        let (lists, stale) = match settings.revocation {
+            RevocationSettings::Enforced(lists) => (Some(lists), StaleLists::Refused),
+            RevocationSettings::DangerAcceptStale(lists) => (Some(lists), StaleLists::Accepted),
+            RevocationSettings::DangerNone => (None, StaleLists::Refused),
         };
+        let revocation = lists.map(|lists| load_lists(&lists, &authorities, stale, now, &mut faults));
         if !faults.is_empty() {
             return Err(faults);
         }
         let (authorities, mapping) = (Arc::new(authorities), Arc::new(settings.mapping));
-        Ok(Self { name: settings.name, authorities, revocation, mapping })
+        Ok(Self { name: settings.name, authorities, revocation, stale, mapping })
     }
 
     pub fn name(&self) -> &TrustName {
@@ -79,9 +97,24 @@ impl TrustDomain {
         self.revocation.as_ref()
     }
 
+    /// Whether a list past its `nextUpdate` still vouches for whom it does not name.
+    pub fn accepts_stale_lists(&self) -> bool {
+        self.stale == StaleLists::Accepted
+    }
+
     /// The subject of a configured CA, for a person to read. It comes from a certificate: show it escaped.
     pub fn authority_name(&self, issuer: IssuerId) -> Option<&str> {
         self.authorities.find(issuer).map(|authority| authority.name())
+    }
+
+    /// Every anchor, in the order of the configuration.
+    pub fn anchors(&self) -> impl Iterator<Item = Anchor<'_>> {
+        self.authorities.listed_anchors()
+    }
+
+    /// The subject of an anchor, by the SHA-256 of its certificate. It comes from that: show it escaped.
+    pub fn anchor_name(&self, fingerprint: Fingerprint) -> Option<&str> {
+        self.anchors().find(|anchor| anchor.fingerprint == fingerprint).map(|anchor| anchor.name)
     }
 
     /// Every configured CA, each once.
@@ -99,12 +132,16 @@ impl TrustDomain {
         self.authorities.all().iter().map(|authority| (authority.name(), authority.not_after()))
     }
 
-    /// Name and anchors, for [`AnchorSetId`].
+    /// Name and anchors with their ends, for [`AnchorSetId`].
     pub(super) fn anchor_summary(&self) -> Vec<u8> {
-        let fingerprints = self.authorities.anchor_fingerprints();
-        let count = fingerprints.len().to_be_bytes();
+        let mut anchors: Vec<_> = self.anchors().map(|anchor| (anchor.fingerprint, anchor.end)).collect();
+        anchors.sort_unstable();
+        let count = anchors.len().to_be_bytes();
         let mut summary = [self.name.as_str().as_bytes(), &[0], &count].concat();
-        fingerprints.iter().for_each(|fingerprint| summary.extend(fingerprint.as_bytes()));
+        for (fingerprint, end) in anchors {
+            summary.extend(fingerprint.as_bytes());
+            summary.extend(end.to_be_bytes());
+        }
         summary
     }
 
@@ -113,8 +150,34 @@ impl TrustDomain {
         lists: &[CertificateRevocationListDer<'_>],
         now: UnixTime,
     ) -> Option<Self> {
-        let merged = self.revocation.as_ref()?.merge_newer(lists, self.authorities.all(), now)?;
+        let merged = self.revocation.as_ref()?.merge_newer(lists, self.authorities.all(), self.stale, now)?;
         Some(Self { revocation: Some(merged), ..self.clone() })
+    }
+
+    /// This domain with the newest of its own and of the others' lists for each of its CAs, if all is good now.
+    pub(super) fn with_lists_of(
+        &self,
+        others: &[Self],
+        marks: &Marks,
+        now: UnixTime,
+    ) -> Result<Self, Vec<TrustError>> {
+        let mut faults = Vec::new();
+        self.authorities.check_dates(now, &mut faults);
+        let mut revocation = self.revocation.clone();
+        if let Some(lists) = &mut revocation {
+            for issuer in self.issuers() {
+                others
+                    .iter()
+                    .filter_map(Self::revocation_lists)
+                    .for_each(|theirs| lists.take_newer(theirs, issuer));
+                for crl::CrlRegression { before, now, .. } in lists.regressions(marks, issuer) {
+                    let name = self.authority_name(issuer).unwrap_or_default().to_owned();
+                    faults.push(TrustError::RevocationListWentBack { name, before, now });
+                }
+            }
+            check_fresh(lists, &self.authorities, self.stale, now, &mut faults);
+        }
+        if faults.is_empty() { Ok(Self { revocation, ..self.clone() }) } else { Err(faults) }
     }
 
     /// Finds a path to an anchor on which every certificate is in date and none revoked.
@@ -129,14 +192,19 @@ impl TrustDomain {
         let configured = self.authorities.intermediates().iter().filter(|each| !presented.contains(each));
         let pool: Vec<CertificateDer<'_>> =
             presented.iter().chain(configured).map(|each| CertificateDer::from(each.as_ref())).collect();
-        // webpki tries the next path after a refusal, and knows of no reason but its own.
-        let refusal = RefCell::new(None);
-        let judge = |path: &VerifiedPath<'_>| {
-            self.judge(path, now).map_err(|error| {
+        // webpki tries the next path after a refusal, and knows of no reason but its own. The path it gives is the one
+        // that was judged good.
+        let (refusal, judged) = (RefCell::new(None), RefCell::new(None));
+        let judge = |path: &VerifiedPath<'_>| match self.judge(path, now) {
+            Ok(good) => {
+                judged.replace(Some(good));
+                Ok(())
+            }
+            Err(error) => {
                 let known = refusal.take();
                 refusal.replace(Some(error.more_telling(known)));
-                webpki::Error::UnknownRevocationStatus
-            })
+                Err(webpki::Error::UnknownRevocationStatus)
+            }
         };
         let path = leaf
             .verify_for_usage(
@@ -150,24 +218,40 @@ impl TrustDomain {
                 Some(&judge),
             )
             .map_err(|error| refusal.take().unwrap_or_else(|| error.into()))?;
-        let anchor = self.path_anchor(&path)?;
-        let chain = VerifiedChain::new(&path, self.name.clone(), anchors, anchor)?;
+        let (anchor, links) = judged.take().ok_or(VerifyError::UnknownIssuer)?;
+        let chain = VerifiedChain::new(&path, self.name.clone(), anchors, anchor, links)?;
         match chain.facts().client_usage() {
             ClientUsage::Stated => Ok(chain),
             ClientUsage::Unstated | ClientUsage::Foreign => Err(VerifyError::WrongUsage),
         }
     }
 
-    fn judge(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<(), VerifyError> {
-        let not_after = self.path_anchor(path)?.end;
-        if now.as_secs() > not_after {
-            return Err(VerifyError::Expired { now, not_after });
+    /// The path's anchor and links, if the anchor still stands and no certificate is revoked or of unknown state.
+    fn judge(
+        &self,
+        path: &VerifiedPath<'_>,
+        now: UnixTime,
+    ) -> Result<(PathAnchor, Box<[PathLink]>), VerifyError> {
+        let anchor = self.authorities.path_anchor(path.anchor()).ok_or(VerifyError::UnknownIssuer)?;
+        if now.as_secs() > anchor.end {
+            return Err(match anchor.is_retiring {
+                true => VerifyError::AnchorRetired { at: anchor.end },
+                false => VerifyError::Expired { now, not_after: anchor.end },
+            });
         }
-        self.check_links(&peer::links(path)?, now)
+        let links = peer::links(path)?;
+        self.check_links(&links, now)?;
+        Ok((anchor, links))
     }
 
-    fn path_anchor(&self, path: &VerifiedPath<'_>) -> Result<PathAnchor, VerifyError> {
-        self.authorities.path_anchor(path.anchor()).ok_or(VerifyError::UnknownIssuer)
+    /// The earliest second in which a list is stale that speaks for one of these certificates.
+    pub(super) fn stale_at(&self, links: &[PathLink]) -> Option<u64> {
+        match self.stale {
+            StaleLists::Accepted => None,
+            StaleLists::Refused => {
+                links.iter().filter_map(|link| self.revocation.as_ref()?.stale_at(link)).min()
+            }
+        }
     }
 
     /// Looks every certificate of a path up.
@@ -178,6 +262,7 @@ impl TrustDomain {
             let (issuer, serial) = (link.issuer(), link.serial());
             let error = match lists.status(link, now) {
                 RevocationStatus::Good => continue,
+                RevocationStatus::Stale { .. } if self.accepts_stale_lists() => continue,
                 RevocationStatus::Revoked => VerifyError::Revoked { issuer, serial },
                 RevocationStatus::Unknown => VerifyError::RevocationUnknown { issuer, serial },
                 RevocationStatus::Stale { since } => VerifyError::RevocationStale { issuer, serial, since },
@@ -191,6 +276,7 @@ impl TrustDomain {
 fn load_lists(
     lists: &[CertificateRevocationListDer<'_>],
     authorities: &Authorities,
+    stale: StaleLists,
     now: UnixTime,
     faults: &mut Vec<TrustError>,
 ) -> RevocationLists {
@@ -202,15 +288,26 @@ fn load_lists(
             return RevocationLists::default();
         }
     };
+    check_fresh(&loaded, authorities, stale, now, faults);
+    loaded
+}
+
+/// Every CA needs a list, and a fresh one unless stale ones are accepted.
+fn check_fresh(
+    lists: &RevocationLists,
+    authorities: &Authorities,
+    stale: StaleLists,
+    now: UnixTime,
+    faults: &mut Vec<TrustError>,
+) {
     for authority in authorities.all() {
         let name = || authority.name().to_owned();
-        match loaded.next_update(authority.id()) {
+        match lists.next_update(authority.id()) {
             None => faults.push(TrustError::NoRevocationList { name: name() }),
-            Some(since) if now.as_secs() >= since => {
+            Some(since) if now.as_secs() >= since && stale == StaleLists::Refused => {
                 faults.push(TrustError::StaleRevocationList { name: name(), since });
             }
             Some(_) => {}
         }
     }
-    loaded
 }

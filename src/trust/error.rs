@@ -3,9 +3,9 @@
 use rustls::pki_types::UnixTime;
 
 use super::anchors::{AuthorityError, AuthorityKind};
-use super::crl::CrlError;
+use super::crl::{CrlAge, CrlError};
 use crate::identity::TrustName;
-use crate::identity::certificate::{CertificateError, IssuerId, Serial};
+use crate::identity::certificate::{CertificateError, Fingerprint, IssuerId, Serial};
 use crate::identity::mapping::{MappingError, ServiceClaim};
 
 /// Why a trust domain cannot be loaded. The operator's fault, or a CA's.
@@ -40,6 +40,26 @@ pub enum TrustError {
     NoRevocationList { name: String },
     #[error("the revocation list of the CA {name:?} is stale since {since}")]
     StaleRevocationList { name: String, since: u64 },
+    #[error("{}", went_back(name, before, now.as_ref()))]
+    RevocationListWentBack {
+        name: String,
+        before: CrlAge,
+        /// `None` if no list of any age speaks for its certificates.
+        now: Option<CrlAge>,
+    },
+    #[error("no anchor has the fingerprint {anchor}, which is to retire")]
+    NoSuchAnchor { anchor: Fingerprint },
+    #[error("the anchor {anchor} is to retire twice")]
+    RetiredTwice { anchor: Fingerprint },
+}
+
+fn went_back(name: &str, before: &CrlAge, now: Option<&CrlAge>) -> String {
+    match now {
+        Some(now) => format!("the revocation list of the CA {name:?} goes back from {before} to {now}"),
+        None => format!(
+            "the revocation list of the CA {name:?} with {before} is gone, and no other takes its place"
+        ),
+    }
 }
 
 impl TrustError {
@@ -52,7 +72,10 @@ impl TrustError {
             | Self::Authority { .. }
             | Self::Duplicate { .. }
             | Self::NotAnchored { .. }
-            | Self::NoRevocationList { .. } => false,
+            | Self::NoRevocationList { .. }
+            | Self::RevocationListWentBack { .. }
+            | Self::NoSuchAnchor { .. }
+            | Self::RetiredTwice { .. } => false,
         }
     }
 }
@@ -91,6 +114,8 @@ pub enum VerifyError {
     RevocationUnknown { issuer: IssuerId, serial: Serial },
     #[error("a certificate of the chain has expired at {not_after}")]
     Expired { now: UnixTime, not_after: u64 },
+    #[error("the anchor of the chain was configured to retire at {at}")]
+    AnchorRetired { at: u64 },
     #[error("a certificate of the chain is not valid before {not_before}")]
     NotYetValid { now: UnixTime, not_before: u64 },
     #[error("two trust domains accept the chain, `{first}` and `{second}`")]
@@ -131,7 +156,7 @@ impl VerifyError {
             Self::RevocationStale { .. } => 2,
             Self::AmbiguousTrust { .. } | Self::TrustRemoved => 3,
             Self::WrongUsage | Self::CaAsPeer => 4,
-            Self::Expired { .. } | Self::NotYetValid { .. } => 5,
+            Self::Expired { .. } | Self::AnchorRetired { .. } | Self::NotYetValid { .. } => 5,
             Self::ChainTooLong { .. } | Self::Certificate(_) => 6,
             Self::Other(_) => 7,
             Self::BadSignature => 8,

@@ -212,6 +212,7 @@ pub(crate) fn settings(
         name: TrustName::parse("corp").expect("a name"),
         anchors: certificates(anchors),
         intermediates: certificates(intermediates),
+        retire: Vec::new(),
         revocation: RevocationSettings::Enforced(lists.to_vec()),
         mapping: common_name_mapping("*"),
     }

@@ -1,4 +1,6 @@
+mod anchors;
 mod differential;
+mod marks;
 
 use rcgen::{
     CertificateParams, CrlDistributionPoint, CrlIssuingDistributionPoint, ExtendedKeyUsagePurpose, IsCa,
@@ -145,6 +147,53 @@ fn a_list_that_goes_stale_closes_nobody_while_others_get_newer() {
     let fresh = pki.middle.leaf("orders", 8);
     let refusal = after(&[]).verify(&fresh.der, &[], later).expect_err("refused");
     assert!(matches!(refusal, VerifyError::RevocationStale { since, .. } if since == NOW + HOUR));
+}
+
+#[test]
+fn a_stale_list_that_is_accepted_vouches_on_and_still_revokes() {
+    let pki = TwoTiers::new();
+    let lists = || {
+        let stale = |params: &mut rcgen::CertificateRevocationListParams| params.next_update = date(NOW);
+        vec![pki.root.crl_with(1, &[], stale), pki.middle.crl_with(1, &[7], stale)]
+    };
+    let block = |revocation| TrustSettings { revocation, ..settings(&[&pki.root], &[&pki.middle], &[]) };
+    let refused = domains(block(RevocationSettings::Enforced(lists()))).expect_err("refused");
+    assert!(matches!(refused.as_slice(), [TrustError::StaleRevocationList { .. }, _]), "{refused:?}");
+
+    let accepting = domains(block(RevocationSettings::DangerAcceptStale(lists()))).expect("a domain");
+    let peer = verify(&accepting, &pki.middle.leaf("orders", 8), &[]).expect("verified");
+    assert!(matches!(accepting.recheck(&peer, now()), Ok(Recheck::Same)));
+    assert_eq!(accepting.stale_at(&peer), None);
+    let refusal = verify(&accepting, &pki.middle.leaf("orders", 7), &[]).expect_err("refused");
+    assert!(matches!(refusal, VerifyError::Revoked { .. }), "{refusal:?}");
+    let other = pki.root.intermediate("other", 60);
+    let refusal = verify(&accepting, &other.leaf("orders", 8), &[&other]).expect_err("refused");
+    assert!(
+        matches!(refusal, VerifyError::RevocationUnknown { .. }),
+        "no list is no stale list: {refusal:?}"
+    );
+}
+
+#[test]
+fn the_first_list_of_a_path_to_go_stale_is_told() {
+    let root = TestCa::root("root");
+    let middle = root.intermediate("middle", 50);
+    let ends = |of_root: u64, of_middle: u64| {
+        let list = |ca: &TestCa, end| ca.crl_with(1, &[], |params| params.next_update = date(end));
+        let lists = [list(&root, of_root), list(&middle, of_middle)];
+        domains(settings(&[&root], &[&middle], &lists)).expect("a domain")
+    };
+    let peer = |ca: &TestCa| verify(&ends(NOW + 1, NOW + 2), &ca.leaf("orders", 7), &[]).expect("verified");
+    let (above, below) = (peer(&root), peer(&middle));
+    for (of_root, of_middle, wanted) in [(NOW + 1, NOW + 2, [1, 1]), (NOW + 3, NOW + 2, [3, 2])] {
+        let domains = ends(of_root, of_middle);
+        assert_eq!([&above, &below].map(|peer| domains.stale_at(peer)), wanted.map(|more| Some(NOW + more)));
+    }
+    let mut unrevoked = settings(&[&root], &[&middle], &[]);
+    unrevoked.revocation = RevocationSettings::DangerNone;
+    assert_eq!(domains(unrevoked).expect("a domain").stale_at(&below), None);
+    let elsewhere = named(settings(&[&root], &[], &[root.crl(1, &[])]), "other", "*");
+    assert_eq!(TrustDomains::new(vec![elsewhere]).expect("no conflict").stale_at(&below), None);
 }
 
 #[test]

@@ -129,6 +129,8 @@ fn certificate_error(error: &VerifyError) -> CertificateError {
         VerifyError::Expired { now, not_after } => {
             CertificateError::ExpiredContext { time: *now, not_after: time(*not_after) }
         }
+        // What helps is the same: another certificate.
+        VerifyError::AnchorRetired { .. } => CertificateError::Expired,
         VerifyError::NotYetValid { now, not_before } => {
             CertificateError::NotValidYetContext { time: *now, not_before: time(*not_before) }
         }

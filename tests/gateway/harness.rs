@@ -69,6 +69,8 @@ subscribe = ["services.{service}.>"]
 pub struct Setup {
     /// Instead of [`POLICY`].
     pub policy: Option<String>,
+    /// Lines of the top level.
+    pub before: String,
     /// Lines of `[limits]`.
     pub limits: String,
     /// Lines of `[gateway]`.
@@ -248,6 +250,7 @@ fn configuration(setup: &Setup) -> String {
     format!(
         r#"
         policy = "policy.toml"
+        {before}
         [gateway]
         name = "test"
         {gateway}
@@ -268,6 +271,7 @@ fn configuration(setup: &Setup) -> String {
         {limits}
         {more}
         "#,
+        before = setup.before,
         gateway = setup.gateway,
         listener = setup.listener,
         trust = setup.trust,

@@ -2,8 +2,10 @@
 //!
 //! Polling is all but off, so that the system's notification alone shows the changes, unless a test says otherwise.
 
+mod deny;
 mod files;
 mod sessions;
+mod stale;
 mod trust;
 
 use rustls::pki_types::CertificateDer;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::examine::Fault;
 use super::{Denied, Turned};
 use crate::limits::Refused;
-use crate::verdict::Refusal;
+use crate::verdict::{Overruled, Refusal};
 
 /// Seconds after which a peer may try again where the gateway cannot know better.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -89,6 +89,9 @@ impl Problem {
 fn of_verdict(turned: &Turned) -> (StatusCode, &'static str, String) {
     let (status, kind) = match turned {
         Turned::Away(Refusal::Identity(_)) => (StatusCode::FORBIDDEN, "identity"),
+        Turned::Away(Refusal::Denied { .. }) | Turned::Overruled(Overruled::Denied(_)) => {
+            (StatusCode::FORBIDDEN, "denied")
+        }
         Turned::Away(Refusal::Connect { .. }) => (StatusCode::FORBIDDEN, "connect-forbidden"),
         Turned::Full(Refused::Address) => (StatusCode::TOO_MANY_REQUESTS, "address-limit"),
         Turned::Full(Refused::Service) => (StatusCode::TOO_MANY_REQUESTS, "service-limit"),

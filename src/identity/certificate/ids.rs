@@ -134,6 +134,36 @@ impl CertificateId {
     }
 }
 
+impl Fingerprint {
+    /// Reads 64 hex digits in either case, with or without the colons that openssl prints.
+    pub fn parse(text: &str) -> Option<Self> {
+        hex_octets(text)?.try_into().ok().map(Self)
+    }
+}
+
+impl Serial {
+    /// Reads hex in either case, with or without the colons that openssl prints; `None` above 20 octets.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::from_be_bytes(&hex_octets(text)?)
+    }
+}
+
+/// Whole octets: `0a1b`, or `0A:1B` with a colon between every two.
+fn hex_octets(text: &str) -> Option<Vec<u8>> {
+    let octet = |pair: &[u8]| match pair {
+        [high, low] => {
+            let digit = |each: u8| char::from(each).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            Some(digit(*high)? << 4 | digit(*low)?)
+        }
+        _ => None,
+    };
+    match text {
+        "" => None,
+        text if text.contains(':') => text.split(':').map(|pair| octet(pair.as_bytes())).collect(),
+        text => text.as_bytes().chunks(2).map(octet).collect(),
+    }
+}
+
 impl IssuerId {
     /// The issuer that a trust anchor (or any CA certificate read as one) stands for.
     pub(crate) fn of_anchor(anchor: &TrustAnchor<'_>) -> Self {
@@ -160,6 +190,35 @@ mod tests {
         assert_eq!(text(&[0xff; 20]).as_deref(), Some("ff".repeat(20).as_str()));
         assert_eq!(text(&[[0].as_slice(), &[0xff; 20]].concat()).as_deref(), Some("ff".repeat(20).as_str()));
         assert_eq!(text(&[1; 21]), None);
+    }
+
+    #[test]
+    fn hex_is_read_in_either_case_and_with_the_colons_of_openssl() {
+        let print = Fingerprint::of(b"certificate");
+        let (plain, upper) = (print.to_string(), print.to_string().to_uppercase());
+        let colons: Vec<_> = upper.as_bytes().chunks(2).map(String::from_utf8_lossy).collect();
+        for text in [&plain, &upper, &colons.join(":")] {
+            assert_eq!(Fingerprint::parse(text), Some(print));
+        }
+        let serial = Serial::from_be_bytes(&[0x0a, 0x1b]);
+        assert!(serial.is_some());
+        for text in ["0a1b", "0A1B", "0A:1b", "00:0a:1b"] {
+            assert_eq!(Serial::parse(text), serial, "{text}");
+        }
+        assert_eq!(Serial::parse(&"ff".repeat(20)).map(|serial| serial.to_string()), Some("ff".repeat(20)));
+    }
+
+    #[test]
+    fn what_is_no_hex_of_whole_octets_is_no_fingerprint_and_no_serial() {
+        for text in
+            ["", ":", "0", "a1b", "0x0a", "-0a", "0a 1b", "0a:", ":0a", "0a::1b", "0:a1", "0a:1", "0g", "é"]
+        {
+            assert_eq!(Serial::parse(text), None, "{text}");
+        }
+        assert_eq!(Serial::parse(&"01".repeat(21)), None);
+        for digits in [62, 63, 66] {
+            assert_eq!(Fingerprint::parse(&"a".repeat(digits)), None);
+        }
     }
 
     #[test]

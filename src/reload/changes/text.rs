@@ -17,6 +17,11 @@ impl fmt::Display for Changes {
             }
         }
         self.trust.iter().try_for_each(|change| change.fmt(f))?;
+        for (sign, entries) in [("+", self.deny.added), ("-", self.deny.removed)] {
+            if entries > 0 {
+                line(f, "deny list", sign, &format!("{entries} entries"))?;
+            }
+        }
         names(f, "grant", "", &self.grants)?;
         for limit in &self.limits {
             let told = |value: Option<u64>| value.map_or("unlimited".into(), |value| value.to_string());
@@ -39,7 +44,7 @@ impl fmt::Display for TrustChange {
             line(f, "list", sign(list), &format!("{} {}", self.trust, told(list)))?;
         }
         if self.revocation_switched {
-            line(f, "revocation", "~", &format!("{}: switched on or off", self.trust))?;
+            line(f, "revocation", "~", &format!("{}: switched on or off, or for stale lists", self.trust))?;
         }
         names(f, "rule", &format!("{} ", self.trust), &self.rules)?;
         if self.claims {

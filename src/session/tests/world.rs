@@ -123,7 +123,8 @@ impl World {
 }
 
 fn generation(number: u64, trust: Arc<TrustDomains>, policy: Arc<Policy>, limits: Arc<Limits>) -> Generation {
-    Generation { number, listeners: Vec::new(), trust, policy, limits }
+    let deny = Arc::default();
+    Generation { number, listeners: Vec::new(), trust, policy, deny, limits }
 }
 
 /// A frame of the gateway.

@@ -1,6 +1,5 @@
 //! What the lists of a trust domain are, for those who compare two sets.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{CrlAge, RevocationList, RevocationLists, Scope};
@@ -34,22 +33,5 @@ impl RevocationLists {
         let mut all: Vec<_> = self.by_issuer.iter().flat_map(of).collect();
         all.sort_unstable();
         all
-    }
-
-    /// This set and, of the lists of `other` by one of `issuers`, each that is newer or speaks for certificates that no
-    /// list here speaks for.
-    pub(crate) fn with_newest_of(&self, other: &Self, issuers: &BTreeSet<IssuerId>) -> Self {
-        let mut merged = self.clone();
-        for issuer in issuers {
-            for list in other.of(*issuer) {
-                let ours = merged.by_issuer.entry(*issuer).or_default();
-                match ours.iter_mut().find(|held| held.scope == list.scope) {
-                    None => ours.push(list.clone()),
-                    Some(held) if list.age() > held.age() => *held = list.clone(),
-                    Some(_) => {}
-                }
-            }
-        }
-        merged
     }
 }

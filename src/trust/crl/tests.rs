@@ -262,7 +262,7 @@ fn a_newer_list_is_merged_whatever_lies_beside_it() {
     let (ca, other) = (TestCa::root("ca"), TestCa::root("other"));
     let cas = authorities(&[&ca, &other]);
     let lists = load(&[&ca, &other], &[ca.crl(5, &[]), other.crl(5, &[])]).expect("valid");
-    let merge = |offered: &[List]| lists.merge_newer(offered, &cas, now());
+    let merge = |offered: &[List]| lists.merge_newer(offered, &cas, StaleLists::Refused, now());
 
     let garbage = List::from(b"garbage".to_vec());
     let merged = merge(&[garbage.clone(), ca.crl(6, &[7]), other.crl(4, &[7])]).expect("newer");
@@ -272,6 +272,8 @@ fn a_newer_list_is_merged_whatever_lies_beside_it() {
 
     let stale = ca.crl_with(9, &[7], |params| params.next_update = date(NOW));
     let stranger = TestCa::root("ca").crl(9, &[7]);
+    let accepting = lists.merge_newer(std::slice::from_ref(&stale), &cas, StaleLists::Accepted, now());
+    assert_eq!(status(&accepting.expect("newer"), &ca, 7), RevocationStatus::Revoked);
     for offered in [&[][..], &[garbage], &[ca.crl(5, &[7])], &[ca.crl(4, &[7])], &[stale], &[stranger]] {
         assert!(merge(offered).is_none());
     }
@@ -285,9 +287,9 @@ fn going_back_is_seen() {
     let cas = authorities(&[&ca, &other]);
     let issuer = cas[0].id();
     let wanted = CrlRegression { issuer, before: age(5, NOW - HOUR), now: Some(age(4, NOW - HOUR)) };
-    assert_eq!(after.regressions(&before, issuer), [wanted]);
-    assert_eq!(after.regressions(&before, cas[1].id()), []);
-    assert_eq!(before.regressions(&after, issuer), []);
+    assert_eq!(after.regressions(&Marks::of([&before]), issuer), [wanted]);
+    assert_eq!(after.regressions(&Marks::of([&before]), cas[1].id()), []);
+    assert_eq!(before.regressions(&Marks::of([&after]), issuer), []);
 }
 
 fn age(value: u64, this_update: u64) -> CrlAge {
@@ -312,8 +314,11 @@ fn a_list_is_succeeded_by_one_that_speaks_for_as_many_certificates_and_is_not_ol
         (vec![ca.crl(5, &[]), one(3)], vec![ca.crl(5, &[])], vec![]),
     ] {
         let (before, after) = (load(&[&ca], &before).expect("valid"), load(&[&ca], &after).expect("valid"));
-        let found: Vec<_> =
-            after.regressions(&before, issuer).iter().map(|each| (each.before, each.now)).collect();
+        let found: Vec<_> = after
+            .regressions(&Marks::of([&before]), issuer)
+            .iter()
+            .map(|each| (each.before, each.now))
+            .collect();
         assert_eq!(found, wanted);
     }
 }

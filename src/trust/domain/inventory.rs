@@ -1,12 +1,10 @@
 //! What a trust domain consists of, for those who compare two and for people to read.
 
-use rustls::pki_types::UnixTime;
-
-use super::{TrustDomain, TrustError};
+use super::TrustDomain;
 use crate::identity::certificate::{Fingerprint, IssuerId};
-use crate::trust::TrustDomains;
 use crate::trust::anchors::AuthorityKind;
 use crate::trust::crl::CrlAge;
+use crate::trust::{TrustDomains, marks_of};
 
 /// One configured CA certificate. The name comes from the certificate: show it escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +12,8 @@ pub struct AuthorityFacts<'d> {
     pub kind: AuthorityKind,
     pub name: &'d str,
     pub fingerprint: Fingerprint,
-    /// Its last second, Unix seconds.
-    pub not_after: u64,
+    /// The last second in which a path may go through it, Unix seconds.
+    pub end: u64,
 }
 
 /// One revocation list, without its entries.
@@ -37,7 +35,7 @@ impl TrustDomain {
             kind,
             name: authority.name(),
             fingerprint: authority.fingerprint(),
-            not_after: authority.not_after(),
+            end: authority.end(),
         })
     }
 
@@ -54,34 +52,24 @@ impl TrustDomain {
         summaries.into_iter().map(facts).collect()
     }
 
-    /// What has become wrong since it was loaded: certificates that ended, lists that went stale.
-    pub fn faults_at(&self, now: UnixTime) -> Vec<TrustError> {
-        let mut faults = self.authorities.faults_at(now);
-        let Some(lists) = &self.revocation else { return faults };
-        for authority in self.authorities.all() {
-            match lists.next_update(authority.id()) {
-                Some(since) if now.as_secs() >= since => {
-                    faults.push(TrustError::StaleRevocationList { name: authority.name().to_owned(), since });
-                }
-                _ => {}
+    /// Its list in force with every newer one of `others`, whatever else has become of it.
+    fn with_revocations_of(&self, others: &TrustDomains) -> Self {
+        let mut revocation = self.revocation.clone();
+        if let Some(lists) = &mut revocation {
+            for issuer in self.issuers() {
+                let theirs = others.domains().iter().filter_map(TrustDomain::revocation_lists);
+                theirs.for_each(|theirs| lists.take_newer(theirs, issuer));
             }
         }
-        faults
-    }
-
-    fn with_lists_of(&self, others: &TrustDomains) -> Self {
-        let Some(ours) = &self.revocation else { return self.clone() };
-        let issuers = self.issuers();
-        let theirs = others.domains().iter().filter_map(TrustDomain::revocation_lists);
-        let merged = theirs.fold(ours.clone(), |merged, theirs| merged.with_newest_of(theirs, &issuers));
-        Self { revocation: Some(merged), ..self.clone() }
+        Self { revocation, ..self.clone() }
     }
 }
 
 impl TrustDomains {
-    /// These domains with the newest revocation lists of both: what `others` know as revoked is revoked here.
-    pub fn with_lists_of(&self, others: &Self) -> Self {
-        let domains = self.domains.iter().map(|domain| domain.with_lists_of(others)).collect();
-        Self { domains, anchors: self.anchors }
+    /// These domains with every revocation list that is newer in `others`, and nothing else of those. Unlike
+    /// [`with_lists_of`](Self::with_lists_of) it asks for nothing, because a revocation waits for nothing.
+    pub fn with_revocations_of(&self, others: &Self) -> Self {
+        let domains = self.domains.iter().map(|domain| domain.with_revocations_of(others)).collect::<Box<_>>();
+        Self { marks: marks_of(&domains), domains, anchors: self.anchors }.remembering(self)
     }
 }
