@@ -243,6 +243,14 @@ impl Peer {
         }
     }
 
+    /// The same for an end that is paced, without what it says about coming back.
+    pub(super) async fn closed_paced(&mut self) -> (u16, String) {
+        let (code, text) = self.closed().await;
+        let (reason, hint) = text.split_once(" retry_after_ms=").expect("a hint");
+        assert!(hint.parse::<u64>().is_ok_and(|hint| hint >= 1_000), "{hint}");
+        (code, reason.into())
+    }
+
     /// Goes away, and tells how the session saw its end.
     pub(super) async fn gone(self) -> (CloseReason, Counts) {
         drop(self.stream);
