@@ -19,7 +19,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::unix_now;
-use crate::expiry::{authority_end, certificate_end, revocation_end};
+use crate::expiry::{authority_end, certificate_end, refusing_from, revocation_alarms, revocation_end};
 use crate::gateway::{Gateway, Phase};
 use crate::reload::ReloadHandle;
 use problem::Problem;
@@ -48,6 +48,8 @@ struct Readiness {
     /// Told, and no reason to be unready: other CAs may go on.
     authority_ends_unix: Option<u64>,
     revocation_list_stale_unix: Option<u64>,
+    /// The revocation lists that are about to go stale, or are stale.
+    revocation_alarms: Vec<String>,
     /// What is wrong with the files as they are now. The gateway goes on with the generation before them.
     reload_faults: Vec<String>,
     /// The generation whose set is in force though the files hold another, until one of them changes.
@@ -85,9 +87,10 @@ async fn readiness(Extract(state): Extract<State>) -> impl IntoResponse {
         Phase::Stopping => "stopping",
     };
     let now = unix_now().as_secs();
-    let ends = [certificate_end(&generation), revocation_end(&generation)];
-    let ready = phase == "running" && ends.iter().flatten().all(|end| *end >= now);
-    let [certificate_ends_unix, revocation_list_stale_unix] = ends;
+    let certificate_ends_unix = certificate_end(&generation);
+    let ready = phase == "running"
+        && certificate_ends_unix.is_none_or(|end| now <= end)
+        && refusing_from(&generation).is_none_or(|stale| now < stale);
     let page = Readiness {
         ready,
         phase,
@@ -97,7 +100,11 @@ async fn readiness(Extract(state): Extract<State>) -> impl IntoResponse {
         opening: gateway.admissions.opening(),
         certificate_ends_unix,
         authority_ends_unix: authority_end(&generation),
-        revocation_list_stale_unix,
+        revocation_list_stale_unix: revocation_end(&generation),
+        revocation_alarms: revocation_alarms(&generation, unix_now())
+            .iter()
+            .map(|alarm| alarm.to_string())
+            .collect(),
         reload_faults: status.faults,
         rolled_back_to_generation: status.rolled_back_to,
     };

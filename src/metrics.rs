@@ -13,7 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::expiry::{authority_end, certificate_end, revocation_end};
+use crate::clock::unix_now;
+use crate::expiry::{authority_end, certificate_end, revocation_alarms, revocation_end};
 use crate::gateway::Gateway;
 use crate::limits::Refused;
 use crate::session::CloseReason;
@@ -33,6 +34,7 @@ pub struct Metrics {
     certificate_end: Gauge,
     authority_end: Gauge,
     revocation_end: Gauge,
+    revocation_alarm: Gauge,
     reloads: Family<Reason, Counter>,
     reload_seconds: Histogram,
     files_broken: Gauge,
@@ -85,6 +87,7 @@ impl Metrics {
             certificate_end: Gauge::default(),
             authority_end: Gauge::default(),
             revocation_end: Gauge::default(),
+            revocation_alarm: Gauge::default(),
             reloads: Family::default(),
             reload_seconds: seconds(),
             files_broken: Gauge::default(),
@@ -133,6 +136,11 @@ impl Metrics {
             "revocation_end",
             "When the first revocation list goes stale, Unix seconds",
             m.revocation_end.clone(),
+        );
+        registry.register(
+            "revocation_alarm",
+            "1 while a revocation list is about to go stale, or is stale",
+            m.revocation_alarm.clone(),
         );
         registry.register("reloads", "Attempts to reload, by outcome", m.reloads.clone());
         registry.register_with_unit(
@@ -244,6 +252,8 @@ impl Metrics {
         self.certificate_end.set(seconds(certificate_end(&generation)));
         self.authority_end.set(seconds(authority_end(&generation)));
         self.revocation_end.set(seconds(revocation_end(&generation)));
+        let is_alarmed = !revocation_alarms(&generation, unix_now()).is_empty();
+        self.revocation_alarm.set(i64::from(is_alarmed));
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = encode(&mut text, &self.registry);

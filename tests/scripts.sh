@@ -517,6 +517,9 @@ a_root_is_replaced_step_by_step() {
     holds 'reissue again changes nothing' run rotate-ca reissue
     refused 'add comes after drop' 3 'drop it before' rotate-ca add
     holds 'status: reissued' contains "$(run rotate-ca status)" 'reissued'
+    holds 'status tells how a gateway knows the old root' contains "$(run rotate-ca status)" \
+        "$(openssl x509 -in "$old_root" -outform DER | sha256sum | cut -d ' ' -f 1)"
+    holds 'and the new one' equal "$(run rotate-ca status | grep -c '^anchor ')" 2
 
     # As if the first reissue had been cut short: the service shows its old certificate again.
     local first

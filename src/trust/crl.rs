@@ -50,7 +50,7 @@ pub enum RevocationStatus {
 }
 
 /// How old a list is: of two by one CA, the one with the higher number is newer, and of equal numbers the later one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CrlAge {
     pub number: CrlNumber,
     /// Unix seconds.
@@ -61,6 +61,17 @@ impl fmt::Display for CrlAge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "number {} of {}", self.number, self.this_update)
     }
+}
+
+/// For how long one list is good.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CrlLife<'a> {
+    pub issuer: IssuerId,
+    pub age: CrlAge,
+    /// Unix seconds; from then on the list is stale.
+    pub next_update: u64,
+    /// The distribution points it speaks for; none if it speaks for all its issuer's certificates.
+    pub points: &'a [Box<str>],
 }
 
 /// A list that was valid before and has no equal now.
@@ -144,9 +155,19 @@ impl RevocationLists {
         self.by_issuer.values().flatten().map(|list| list.next_update).min()
     }
 
+    /// Which lists there are, and for how long each is good.
+    pub fn lives(&self) -> impl Iterator<Item = CrlLife<'_>> {
+        self.all().map(|(issuer, list)| CrlLife {
+            issuer,
+            age: list.age(),
+            next_update: list.next_update,
+            points: list.scope.points(),
+        })
+    }
+
     /// The number of every list.
     pub fn numbers(&self) -> impl Iterator<Item = (IssuerId, CrlNumber)> {
-        self.by_issuer.iter().flat_map(|(issuer, lists)| lists.iter().map(|list| (*issuer, list.number)))
+        self.all().map(|(issuer, list)| (issuer, list.number))
     }
 
     /// How many entries all lists have together.
@@ -187,6 +208,10 @@ impl RevocationLists {
         }
     }
 
+    fn all(&self) -> impl Iterator<Item = (IssuerId, &RevocationList)> {
+        self.by_issuer.iter().flat_map(|(issuer, lists)| lists.iter().map(|list| (*issuer, list.as_ref())))
+    }
+
     fn of(&self, issuer: IssuerId) -> &[Arc<RevocationList>] {
         self.by_issuer.get(&issuer).map_or(&[], Vec::as_slice)
     }
@@ -225,6 +250,13 @@ impl Scope {
             (Self::DistributionPoints(ours), Self::DistributionPoints(theirs)) => {
                 theirs.iter().all(|uri| ours.contains(uri))
             }
+        }
+    }
+
+    fn points(&self) -> &[Box<str>] {
+        match self {
+            Self::Complete => &[],
+            Self::DistributionPoints(points) => points,
         }
     }
 

@@ -174,6 +174,24 @@ async fn a_second_request_behind_a_refused_one_is_not_answered() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_denied_after_its_handshake_gets_no_101() {
+    let harness = Harness::with(Setup {
+        before: "deny = \"deny.toml\"".into(),
+        files: vec![("deny.toml", "# nobody".into())],
+        ..Setup::default()
+    })
+    .await;
+    let issued = harness.pki.issue(&Profile::service("mallory", &[]));
+    let mut raw = Raw::open(&harness, &issued).await;
+    wait_until(|| harness.gateway().admissions.sessions() == 1).await;
+    harness.pki.write("deny.toml", "services = [\"mallory\"]");
+    harness.generation_at_least(2).await;
+    raw.send(&Head::upgrade().bytes()).await;
+    let answer = raw.answer().await;
+    assert_eq!((answer.status, answer.problem().as_str()), (403, "denied"));
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_revoked_after_its_handshake_gets_no_101() {
     let harness = Harness::start().await;
     let mut reader = harness.connect("billing", &["reader"]).await;

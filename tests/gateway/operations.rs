@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::harness::{
-    Closed, Harness, PATIENCE, POLICY, Pki, Profile, Setup, replace, wait_until, write_files,
+    Closed, Harness, Logs, PATIENCE, POLICY, Pki, Profile, Setup, replace, wait_until, write_files,
 };
 
 const ADMIN: &str = r#"admin_socket = "admin.sock""#;
@@ -61,6 +61,39 @@ async fn the_admin_socket_is_its_owners_alone_and_tells_how_the_gateway_is() {
     let (_, metrics) = page(&socket, "/metrics").await;
     assert!(metrics.contains(&format!("portcullis_authority_end {end}\n")), "{metrics}");
     assert_eq!(page(&socket, "/elsewhere").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_list_that_runs_out_is_alarmed_about_before_and_after() {
+    let logs = Logs::capture();
+    for (trust, status_then) in [("", 503), ("danger_accept_stale_crl = true", 200)] {
+        let harness = Harness::with(Setup {
+            trust: trust.into(),
+            more: "[reload]\npoll_interval_ms = 100".into(),
+            ..administered()
+        })
+        .await;
+        let socket = admin_socket(&harness);
+        let (status, calm) = readiness(&socket).await;
+        assert_eq!((status, &calm["revocation_alarms"]), (200, &serde_json::json!([])));
+        assert_eq!(harness.metric("revocation_alarm"), 0);
+
+        harness.pki.write("crl.pem", &harness.pki.ca.crl(3));
+        harness.reload().await;
+        let (status, alarmed) = readiness(&socket).await;
+        let end = alarmed["revocation_list_stale_unix"].as_u64().expect("a time").to_string();
+        let alarm = alarmed["revocation_alarms"][0].as_str().expect("an alarm");
+        assert!(status == 200 && alarm.contains("goes stale at") && alarm.contains(&end), "{status} {alarm}");
+        assert_eq!(harness.metric("revocation_alarm"), 1);
+        logs.line(&["ERROR", "CN=test root", "goes stale at", &end]).await;
+
+        let stale = logs.line(&["ERROR", "is stale since", &end]).await;
+        assert_eq!(stale.contains("sessions are being closed from now on"), status_then == 503, "{stale}");
+        let (status, page_then) = readiness(&socket).await;
+        assert_eq!((status, &page_then["ready"]), (status_then, &(status_then == 200).into()));
+        assert!(page_then["revocation_alarms"].to_string().contains("is stale since"), "{page_then}");
+        harness.server.stop().await;
+    }
 }
 
 #[tokio::test]

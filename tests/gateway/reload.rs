@@ -2,6 +2,7 @@
 //!
 //! Polling is all but off, so that the system's notification alone shows the changes, unless a test says otherwise.
 
+mod anchors;
 mod deny;
 mod files;
 mod guard;

@@ -20,6 +20,21 @@ async fn a_revoked_certificate_ends_its_session_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_revoked_between_verdict_and_registration_is_not_greeted() {
+    let world = World::new();
+    let mut peer = world.connect_after("orders", 600, || world.revoke("orders".len() as u64));
+    assert_eq!(peer.closed().await, (4403, "revoked".into()), "before the hello");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_revoked_after_registration_hears_it_though_silent() {
+    let world = World::new();
+    let mut peer = world.connect("orders").await;
+    world.revoke("orders".len() as u64);
+    assert_eq!(peer.closed().await, (4403, "revoked".into()), "alarmed, not found out at its next message");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_revoked_session_sent_is_not_executed() {
     let world = World::new();
     let (mut revoked, mut hearer) = (world.connect("orders").await, world.connect("billing").await);

@@ -68,6 +68,11 @@ impl World {
 
     /// One that was sent nothing and read nothing yet. Certificates have the length of the name as their serial.
     pub(super) fn connect_ungreeted(&self, service: &str, seconds: u64) -> Peer {
+        self.connect_after(service, seconds, || {})
+    }
+
+    /// One to which something happens between the verdict that lets it in and its registration.
+    pub(super) fn connect_after(&self, service: &str, seconds: u64, between: impl FnOnce()) -> Peer {
         let generation = self.gateway.generation();
         let leaf = self.authority.client(service, service.len() as u64, seconds);
         let verified = VerifiedPeer::proven(generation.trust.verify(&leaf.der, &[], unix_now()).unwrap());
@@ -75,6 +80,7 @@ impl World {
         let address = IpAddr::from([127, 0, 0, 1]);
         let admission = self.gateway.admissions.admit(address, &generation.limits).unwrap();
         let place = admission.take_service(standing.identity.service(), &generation.limits).unwrap();
+        between();
         let origin = Origin { address: (address, 1).into(), listener: 0 };
         let session = Session::open(self.gateway.clone(), origin, Arc::new(verified), standing, place);
         let (ours, theirs) = tokio::io::duplex(PIPE);

@@ -18,9 +18,7 @@ impl Marks {
     pub(crate) fn of<'l>(all: impl IntoIterator<Item = &'l RevocationLists>) -> Self {
         let mut marks = Self::default();
         for lists in all {
-            for (issuer, list) in
-                lists.by_issuer.iter().flat_map(|(issuer, lists)| lists.iter().map(|list| (*issuer, list)))
-            {
+            for (issuer, list) in lists.all() {
                 marks.raise(issuer, &list.scope, list.age());
             }
         }

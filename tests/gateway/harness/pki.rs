@@ -19,6 +19,8 @@ use super::replace;
 /// A CA that issues, revokes and publishes.
 pub struct Ca {
     issuer: Issuer<'static, KeyPair>,
+    /// Of an intermediate, by the CA above it.
+    serial: Option<SerialNumber>,
     pub certificate: CertificateDer<'static>,
     pub pem: String,
     revoked: Mutex<Vec<SerialNumber>>,
@@ -74,6 +76,15 @@ pub struct Issued {
 impl Ca {
     /// A root of this common name. Two of one name have different keys.
     pub fn root(name: &str) -> Self {
+        Self::make(name, None)
+    }
+
+    /// A CA below this one.
+    pub fn intermediate(&self, name: &str) -> Self {
+        Self::make(name, Some(self))
+    }
+
+    fn make(name: &str, above: Option<&Self>) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -81,10 +92,16 @@ impl Ca {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         set_times(&mut params, -3_600, 86_400);
         let key = KeyPair::generate().expect("a key");
-        let certificate = params.self_signed(&key).expect("a root");
+        params.serial_number = above.map(|above| above.serials.fetch_add(1, Ordering::SeqCst).into());
+        let certificate = match above {
+            None => params.self_signed(&key),
+            Some(above) => params.signed_by(&key, &above.issuer),
+        };
+        let certificate = certificate.expect("a CA");
         Self {
             certificate: certificate.der().clone(),
             pem: certificate.pem(),
+            serial: params.serial_number.clone(),
             issuer: Issuer::new(params, key),
             revoked: Mutex::default(),
             crl_number: AtomicU64::new(1),
@@ -124,6 +141,11 @@ impl Ca {
     /// Revokes a certificate in the next list.
     pub fn revoke(&self, issued: &Issued) {
         self.revoked.lock().unwrap().push(issued.serial.clone());
+    }
+
+    /// Revokes a CA below this one in the next list.
+    pub fn revoke_intermediate(&self, below: &Self) {
+        self.revoked.lock().unwrap().extend(below.serial.clone());
     }
 
     /// The next list, good for `seconds`.

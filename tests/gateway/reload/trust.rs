@@ -1,12 +1,13 @@
 //! Anchors and revocation lists: nothing that goes wrong widens trust, nothing that is right waits.
 
 use std::fs;
+use std::sync::Arc;
 
 use portcullis::reload::Attempt;
 use portcullis::server::{Server, StartError};
 
 use super::{may_connect, new_pair, reconfigure, refused, service, shown, start, taken, tried, trust};
-use crate::harness::{Ca, Closed, Harness, POLICY, Profile, replace};
+use crate::harness::{Ca, Closed, Harness, POLICY, Profile, replace, wait_until};
 
 const BROKEN: &str = "[[grant";
 
@@ -137,6 +138,52 @@ async fn a_revoked_session_is_closed_and_the_others_stay() {
     assert!(!may_connect(&harness, &issued).await);
     renewed.nothing_came().await;
     stays.nothing_came().await;
+}
+
+#[tokio::test]
+async fn a_revoked_intermediate_closes_all_below_it_and_nobody_else() {
+    let harness = start().await;
+    let root = &harness.pki.ca;
+    let (middle, other) = (root.intermediate("middle"), root.intermediate("other"));
+    let publish = || {
+        let lists = [root, &middle, &other].map(|ca| ca.crl(86_400)).concat();
+        harness.pki.write("crl.pem", &lists);
+    };
+    harness.pki.write("middle.pem", &format!("{}{}", middle.pem, other.pem));
+    reconfigure(&harness, "crls =", "intermediates = [\"middle.pem\"]\ncrls =");
+    publish();
+    tried(&harness).await;
+    let below =
+        [("orders", &middle), ("billing", &middle)].map(|(name, ca)| ca.issue(&Profile::service(name, &[])));
+    let mut fall = [harness.connect_as(&below[0]).await, harness.connect_as(&below[1]).await];
+    let mut beside = harness.connect_as(&other.issue(&Profile::service("checkout", &[]))).await;
+    let mut above = harness.connect("mallory", &[]).await;
+    root.revoke_intermediate(&middle);
+    publish();
+    for session in &mut fall {
+        assert_eq!(session.closed().await, revoked());
+    }
+    for issued in &below {
+        assert!(!may_connect(&harness, issued).await);
+    }
+    beside.nothing_came().await;
+    above.nothing_came().await;
+}
+
+#[tokio::test]
+async fn what_was_replaced_is_given_back_though_sessions_of_every_generation_live() {
+    let harness = start().await;
+    let mut sessions = Vec::new();
+    let mut replaced = Vec::new();
+    for _ in 0..50 {
+        sessions.push(harness.connect("billing", &[]).await);
+        replaced.push(Arc::downgrade(&harness.gateway().generation().trust));
+        harness.pki.publish_crl();
+        tried(&harness).await;
+    }
+    assert_eq!(harness.gateway().generation_number(), 51);
+    wait_until(|| replaced.iter().all(|trust| trust.strong_count() == 0)).await;
+    sessions.iter_mut().for_each(|session| assert_eq!(session.hello["service"], "billing"));
 }
 
 #[tokio::test]
