@@ -256,6 +256,7 @@ impl Reloader {
             if preview.cut() > 0 {
                 self.gateway.install(revised.clone(), change.noticed);
                 audit::reloaded(revised.number, "revocations, ahead of the rest");
+                self.digest = None;
                 self.alarm(&preview, &revised);
                 candidate.generation.number = revised.number + 1;
                 before = revised;
@@ -286,7 +287,6 @@ impl Reloader {
             let revised = candidate.revised.take();
             let refused = self.refuse(texts(&faults), revised, change, current).await;
             if let (Some(generation), Attempt::Refused { faults }) = (went_ahead, &refused.attempt) {
-                self.digest = None;
                 let attempt = Attempt::RevocationsOnly { generation, faults: faults.clone() };
                 return Report { attempt, changes, preview, ..refused };
             }

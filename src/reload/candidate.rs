@@ -115,9 +115,11 @@ impl Basis {
             faults.add("rollback", Why::NothingBefore);
             return refused(faults);
         };
-        let old = &previous.generation;
-        find_outdated(old, &self.current.trust, now, &mut faults);
-        let trust = match old.trust.with_lists_of(&self.current.trust, now) {
+        // A list that the files have by now comes along: once they are held, nobody looks at it.
+        let newer = load::newer_revocations(&self.settings, &self.current, now);
+        let (old, base) = (&previous.generation, newer.as_ref().unwrap_or(&self.current));
+        find_outdated(old, &base.trust, now, &mut faults);
+        let trust = match old.trust.with_lists_of(&base.trust, now) {
             Ok(trust) => Some(trust),
             Err(found) => {
                 found.into_iter().for_each(|fault| faults.add("trust", fault));
@@ -126,7 +128,7 @@ impl Basis {
         };
         let with = |trust| faults.take("listener", old.with_trust(self.current.number + 1, Arc::new(trust)));
         let (Some(mut next), true) = (trust.and_then(with), faults.is_empty()) else { return refused(faults) };
-        next.deny = self.current.deny.clone();
+        next.deny = base.deny.clone();
         let is_of_files = previous.digest == Some(files) && Changes::between(old, &next).is_empty();
         self.candidate(next, MadeOf::Previous { number: old.number, files, is_of_files })
     }

@@ -171,7 +171,7 @@ impl fmt::Display for Preview {
         if self.cut() > named {
             writeln!(f, "{:14}  … and {} more", "", self.cut() - named)?;
         }
-        writeln!(f, "{:14}  {} of {} live sessions would end", "in all", self.cut(), self.live)
+        writeln!(f, "{:14}  {} of {} live sessions end", "in all", self.cut(), self.live)
     }
 }
 
