@@ -35,7 +35,7 @@ enum Command {
     /// Tell whom a certificate is mapped to, or who may talk to whom.
     Explain(explain::Arguments),
     /// Have a running gateway try its files, or see what that would do.
-    Reload(reload::Arguments),
+    Reload(reload::ReloadArguments),
     /// Have a running gateway go back to the set before the current one.
     Rollback(reload::Arguments),
     /// List the live sessions of a running gateway.
@@ -65,8 +65,8 @@ pub fn run(arguments: Arguments) -> Exit {
         Command::Serve(Config { config }) => serve::run(&config),
         Command::Check(Config { config }) => check::run(&config),
         Command::Explain(arguments) => explain::run(&arguments),
-        Command::Reload(arguments) => reload::run(reload::Verb::Reload, &arguments),
-        Command::Rollback(arguments) => reload::run(reload::Verb::Rollback, &arguments),
+        Command::Reload(arguments) => reload::reload(&arguments),
+        Command::Rollback(arguments) => reload::roll_back(&arguments),
         Command::Sessions(arguments) => sessions::run(&arguments),
         Command::Pub(arguments) => as_client(arguments.run()),
         Command::Sub(arguments) => as_client(arguments.run()),

@@ -52,6 +52,8 @@ pub enum Unavailable {
 struct Request {
     source: Source,
     ask: Ask,
+    /// Another configuration file to try, dry.
+    config: Option<PathBuf>,
     answer: oneshot::Sender<Result<Report, Unavailable>>,
 }
 
@@ -63,17 +65,27 @@ impl ReloadHandle {
 
     /// Tries the files now, or tells what that would do.
     pub async fn try_files(&self, ask: Ask) -> Result<Report, Unavailable> {
-        self.request(Source::Files, ask).await
+        self.request(Source::Files, ask, None).await
+    }
+
+    /// Tells what the configuration in another file would do, and the files that it names.
+    pub async fn preview(&self, config: PathBuf) -> Result<Report, Unavailable> {
+        self.request(Source::Files, Ask { dry_run: true, force: false }, Some(config)).await
     }
 
     /// Goes back to the set before the current one, or tells what that would do.
     pub async fn roll_back(&self, ask: Ask) -> Result<Report, Unavailable> {
-        self.request(Source::Previous, ask).await
+        self.request(Source::Previous, ask, None).await
     }
 
-    async fn request(&self, source: Source, ask: Ask) -> Result<Report, Unavailable> {
+    async fn request(
+        &self,
+        source: Source,
+        ask: Ask,
+        config: Option<PathBuf>,
+    ) -> Result<Report, Unavailable> {
         let (answer, report) = oneshot::channel();
-        let request = Request { source, ask, answer };
+        let request = Request { source, ask, config, answer };
         self.requests.send(request).await.map_err(|_| Unavailable::Stopping)?;
         report.await.unwrap_or(Err(Unavailable::Stopping))
     }
@@ -174,7 +186,7 @@ impl Reloader {
         }
     }
 
-    async fn answer(&mut self, Request { source, ask, answer }: Request) {
+    async fn answer(&mut self, Request { source, ask, config, answer }: Request) {
         if !ask.dry_run {
             let report = self.carry_out(source, ask.force).await;
             // Whoever asked may have gone.
@@ -186,7 +198,11 @@ impl Reloader {
             return;
         }
         // Beside the loop: a revocation that comes meanwhile does not wait for it.
-        let (basis, gateway) = (self.basis(), self.gateway.clone());
+        let (mut basis, gateway) = (self.basis(), self.gateway.clone());
+        if let Some(config) = config {
+            // Not the files that anything is known about.
+            (basis.config, basis.digest, basis.held) = (config, None, None);
+        }
         self.dry_runs.spawn(async move {
             let tried = spawn_blocking(move || try_dry(&basis, &gateway, source, ask.force)).await;
             let _ = answer.send(Ok(tried.unwrap_or_else(|failed| {
@@ -238,7 +254,12 @@ impl Reloader {
     }
 
     /// Takes a valid set, unless it would end too many sessions.
-    async fn consider(&mut self, mut candidate: Candidate, change: Change, current: Arc<Generation>) -> Report {
+    async fn consider(
+        &mut self,
+        mut candidate: Candidate,
+        change: Change,
+        current: Arc<Generation>,
+    ) -> Report {
         let guard = self.basis().guard();
         let compared_with = current.number;
         if !candidate.changes.can_cut() {
@@ -278,7 +299,9 @@ impl Reloader {
             }
         };
         let mut faults = Faults::default();
-        if !change.force && let Err(why) = guard.check(&preview, change.source.forcing()) {
+        if !change.force
+            && let Err(why) = guard.check(&preview, change.source.forcing())
+        {
             faults.add("reload.max_cut_percent", why);
             if let MadeOf::Files { digest, .. } = candidate.made_of {
                 self.retry = Retry::WhenChanged(digest);
@@ -306,7 +329,9 @@ impl Reloader {
         current: Arc<Generation>,
     ) -> Report {
         let compared_with = current.number;
-        let Some(revised) = revised else { return Report::of(Attempt::Refused { faults }, false, compared_with) };
+        let Some(revised) = revised else {
+            return Report::of(Attempt::Refused { faults }, false, compared_with);
+        };
         let (generation, live) = (revised.number, self.gateway.registry.sessions());
         let changes = changes::Changes::between(&current, &revised);
         let revised = Arc::new(revised);
@@ -335,7 +360,8 @@ impl Reloader {
                 Attempt::Installed { generation }
             }
             MadeOf::Previous { number, files, is_of_files } => {
-                (self.digest, self.held) = if is_of_files { (Some(files), None) } else { (None, Some(files)) };
+                (self.digest, self.held) =
+                    if is_of_files { (Some(files), None) } else { (None, Some(files)) };
                 self.retry = Retry::WhenChanged(files);
                 audit::rolled_back(generation, number);
                 Attempt::RolledBack { generation, to: number }
@@ -358,7 +384,12 @@ impl Reloader {
     }
 
     /// Counts what an installed generation revoked of the sessions that lived before it.
-    async fn count_revoked(&self, before: Arc<Generation>, installed: Arc<Generation>, live: Vec<Live>) -> Preview {
+    async fn count_revoked(
+        &self,
+        before: Arc<Generation>,
+        installed: Arc<Generation>,
+        live: Vec<Live>,
+    ) -> Preview {
         let preview = judged(before, installed.clone(), live).await;
         self.alarm(&preview, &installed);
         preview
@@ -456,7 +487,9 @@ fn try_dry(basis: &Basis, gateway: &Gateway, source: Source, force: bool) -> Rep
     match basis.find(source, now) {
         Found::Unchanged => report(Attempt::Unchanged),
         Found::Held => report(Attempt::Held),
-        Found::Refused { refused, revised: None } => report(Attempt::Refused { faults: texts(&refused.faults) }),
+        Found::Refused { refused, revised: None } => {
+            report(Attempt::Refused { faults: texts(&refused.faults) })
+        }
         Found::Refused { refused, revised: Some(revised) } => Report {
             changes: changes::Changes::between(current, &revised),
             preview: Preview::of(&revised, Against { current, revised: None }, &live, now),
@@ -465,7 +498,10 @@ fn try_dry(basis: &Basis, gateway: &Gateway, source: Source, force: bool) -> Rep
         Found::Candidate(candidate) => {
             let preview = candidate.preview(current, &live, now);
             let mut faults = Faults::default();
-            if !force && candidate.changes.can_cut() && let Err(why) = basis.guard().check(&preview, source.forcing()) {
+            if !force
+                && candidate.changes.can_cut()
+                && let Err(why) = basis.guard().check(&preview, source.forcing())
+            {
                 faults.add("reload.max_cut_percent", why);
             }
             let (generation, faults) = (candidate.generation.number, texts(&faults));

@@ -1,5 +1,6 @@
 //! What a request to the admin socket is refused with: a problem document (RFC 9457).
 
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -39,6 +40,12 @@ impl Problem {
     pub(super) fn internal() -> Self {
         let detail = "the answer could not be made".into();
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "internal", detail }
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(why: BytesRejection) -> Self {
+        Self { status: why.status(), kind: "body", detail: why.body_text() }
     }
 }
 

@@ -72,7 +72,10 @@ struct Filter {
     limit: usize,
 }
 
-pub(super) async fn page(Extract(state): Extract<State>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub(super) async fn page(
+    Extract(state): Extract<State>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let filter = Filter::parse(query.as_deref())?;
     let gateway = state.gateway;
     let listing = spawn_blocking(move || {
@@ -122,7 +125,8 @@ impl Filter {
 
     fn matches(&self, session: &Live) -> bool {
         let identity = &session.standing.identity;
-        let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
+        let is =
+            |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
         is(&self.service, identity.service().as_str())
             && is(&self.trust, identity.trust().as_str())
             && self.anchor.as_ref().is_none_or(|start| session.peer.anchor().to_string().starts_with(start))
@@ -137,14 +141,16 @@ impl Names {
     fn of(generation: &Generation) -> Self {
         let of_domain = |domain: &TrustDomain| -> Vec<_> {
             let anchors = domain.authorities().filter(|authority| authority.kind == AuthorityKind::Anchor);
-            let entry = |name: &str, fingerprint: String| ((domain.name().to_string(), fingerprint), name.to_owned());
+            let entry =
+                |name: &str, fingerprint: String| ((domain.name().to_string(), fingerprint), name.to_owned());
             anchors.map(|anchor| entry(anchor.name, anchor.fingerprint.to_string())).collect()
         };
         Self(generation.trust.domains().iter().flat_map(of_domain).collect())
     }
 
     fn count(&self, live: &[Live]) -> Vec<AnchorSessions> {
-        let mut counts: BTreeMap<(String, String), usize> = self.0.keys().map(|anchor| (anchor.clone(), 0)).collect();
+        let mut counts: BTreeMap<(String, String), usize> =
+            self.0.keys().map(|anchor| (anchor.clone(), 0)).collect();
         for session in live {
             let anchor = (session.peer.trust().to_string(), session.peer.anchor().to_string());
             *counts.entry(anchor).or_default() += 1;
@@ -181,7 +187,9 @@ impl Names {
 /// The beginning of a fingerprint tells it from the few others.
 fn hex_start(value: &str) -> Result<String, Problem> {
     if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Problem::request("`anchor` is the SHA-256 of its certificate in hex, or how that begins"));
+        return Err(Problem::request(
+            "`anchor` is the SHA-256 of its certificate in hex, or how that begins",
+        ));
     }
     Ok(value.to_ascii_lowercase())
 }
@@ -196,7 +204,8 @@ mod tests {
 
     #[test]
     fn a_filter_is_read_and_a_misspelt_one_refused() {
-        let filter = Filter::parse(Some("anchor=AB12&service=billing&generation_below=3&limit=999999")).unwrap();
+        let filter =
+            Filter::parse(Some("anchor=AB12&service=billing&generation_below=3&limit=999999")).unwrap();
         assert_eq!((filter.anchor.as_deref(), filter.service.as_deref()), (Some("ab12"), Some("billing")));
         assert_eq!((filter.generation_below, filter.limit), (Some(3), 10_000));
         for bad in ["ancor=ab", "anchor=", "anchor=xyz", "limit=many", "service=a%20b"] {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::header::HOST;
 use hyper::{Method, Request, StatusCode};
@@ -59,6 +59,8 @@ pub(super) enum Failure {
     Timeout,
     #[error("the gateway refuses: {0}")]
     Refused(String),
+    #[error("the question cannot be put, for its path is no text")]
+    Question(#[source] serde_json::Error),
     #[error("the gateway answers otherwise than this version expects")]
     Foreign(#[source] serde_json::Error),
 }
@@ -70,12 +72,12 @@ struct Problem {
 }
 
 impl Gateway {
-    /// Sends a request without a body. A problem document is a failure.
-    pub(super) fn ask(&self, method: Method, target: &str) -> Result<Answer, Failure> {
+    /// Sends a request. A problem document is a failure.
+    pub(super) fn ask(&self, method: Method, target: &str, body: Vec<u8>) -> Result<Answer, Failure> {
         let path = self.socket()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| Failure::Connect { path: path.clone(), source })?;
-        let asking = async { timeout(PATIENCE, ask(&path, method, target)).await };
+        let asking = async { timeout(PATIENCE, ask(&path, method, target, body)).await };
         let answer = runtime.block_on(asking).unwrap_or(Err(Failure::Timeout))?;
         match serde_json::from_slice::<Problem>(&answer.body) {
             Ok(problem) if answer.status.is_client_error() || answer.status.is_server_error() => {
@@ -97,13 +99,17 @@ impl Gateway {
     }
 }
 
-async fn ask(path: &Path, method: Method, target: &str) -> Result<Answer, Failure> {
+async fn ask(path: &Path, method: Method, target: &str, body: Vec<u8>) -> Result<Answer, Failure> {
     let connected = UnixStream::connect(path).await;
     let stream = connected.map_err(|source| Failure::Connect { path: path.into(), source })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Failure::Http)?;
     // Ends with the sender, or with the runtime.
     tokio::spawn(connection);
-    let request = Request::builder().method(method).uri(target).header(HOST, "admin").body(Empty::<Bytes>::new());
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
+        .header(HOST, "admin")
+        .body(Full::new(Bytes::from(body)));
     let request = request.expect("a target of fixed words, names and hex");
     let response = sender.send_request(request).await.map_err(Failure::Http)?;
     let status = response.status();
@@ -117,6 +123,7 @@ impl Failure {
             Self::Config(_) | Self::NoSocket(_) => Exit::Config,
             Self::Connect { .. } | Self::Http(_) | Self::Body(_) => Exit::NoConnection,
             Self::Timeout => Exit::Timeout,
+            Self::Question(_) => Exit::Usage,
             Self::Refused(_) | Self::Foreign(_) => Exit::Refused,
         }
     }

@@ -33,7 +33,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             let mut out = io::stdout().lock();
             // Whoever reads may have gone.
             let _ = match arguments.json {
-                true => serde_json::to_writer(&mut out, &page).map_err(io::Error::from).and_then(|()| writeln!(out)),
+                true => serde_json::to_writer(&mut out, &page)
+                    .map_err(io::Error::from)
+                    .and_then(|()| writeln!(out)),
                 false => print(&mut out, &page),
             };
             Exit::Success
@@ -55,7 +57,7 @@ fn list(arguments: &Arguments) -> Result<SessionPage, Failure> {
         target += &format!("&{key}={value}");
     }
     let fetch = |target: &str| -> Result<SessionPage, Failure> {
-        let answer = arguments.gateway.ask(Method::GET, target)?;
+        let answer = arguments.gateway.ask(Method::GET, target, Vec::new())?;
         serde_json::from_slice(&answer.body).map_err(Failure::Foreign)
     };
     let mut all = fetch(&target)?;
@@ -80,7 +82,11 @@ fn print(out: &mut impl Write, page: &SessionPage) -> io::Result<()> {
             row.session, row.address, row.serial, row.anchor, row.deadline_unix, row.generation,
         )?;
     }
-    writeln!(out, "in all   {:>7}  of {} live sessions, generation {}", page.matching, page.live, page.generation)
+    writeln!(
+        out,
+        "in all   {:>7}  of {} live sessions, generation {}",
+        page.matching, page.live, page.generation
+    )
 }
 
 /// A name of a certificate, so that it forges no line.

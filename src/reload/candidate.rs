@@ -63,7 +63,10 @@ pub(super) enum Found {
     Held,
     Candidate(Box<Candidate>),
     /// Valid newer revocations among what was refused stand in `revised`.
-    Refused { refused: Refused, revised: Option<Generation> },
+    Refused {
+        refused: Refused,
+        revised: Option<Generation>,
+    },
 }
 
 impl Source {
@@ -127,7 +130,9 @@ impl Basis {
             }
         };
         let with = |trust| faults.take("listener", old.with_trust(self.current.number + 1, Arc::new(trust)));
-        let (Some(mut next), true) = (trust.and_then(with), faults.is_empty()) else { return refused(faults) };
+        let (Some(mut next), true) = (trust.and_then(with), faults.is_empty()) else {
+            return refused(faults);
+        };
         next.deny = base.deny.clone();
         let is_of_files = previous.digest == Some(files) && Changes::between(old, &next).is_empty();
         self.candidate(next, MadeOf::Previous { number: old.number, files, is_of_files })

@@ -231,7 +231,8 @@ fn trust_change(name: &TrustName, before: Option<&TrustDomain>, after: Option<&T
         (Some(_), Some(_)) => Presence::Kept,
     };
     let (old, new) = (before.map(TrustDomain::mapping), after.map(TrustDomain::mapping));
-    let rules = NameChanges::between(old.into_iter().flat_map(named_rules), new.into_iter().flat_map(named_rules));
+    let rules =
+        NameChanges::between(old.into_iter().flat_map(named_rules), new.into_iter().flat_map(named_rules));
     let revocation = |domain: Option<&TrustDomain>| {
         domain.map(|domain| (domain.revocation_lists().is_some(), domain.accepts_stale_lists()))
     };
@@ -277,9 +278,11 @@ fn list_changes(before: Option<&TrustDomain>, after: Option<&TrustDomain>) -> Ve
     let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     let change = |key: &_| {
         let (before, after) = (old.get(key), new.get(key));
-        let is_same = before.map(|list| (list.age, list.entries)) == after.map(|list| (list.age, list.entries));
+        let is_same =
+            before.map(|list| (list.age, list.entries)) == after.map(|list| (list.age, list.entries));
         let known = after.or(before).filter(|_| !is_same)?;
-        let state = |list: &ListFacts<'_>| ListState { number: list.age.number.to_string(), entries: list.entries };
+        let state =
+            |list: &ListFacts<'_>| ListState { number: list.age.number.to_string(), entries: list.entries };
         Some(ListChange {
             ca: known.ca.to_owned(),
             points: known.points.iter().map(ToString::to_string).collect(),

@@ -23,7 +23,8 @@ impl Guard {
             return Ok(());
         }
         let counted = preview.cuts.iter().filter(|cut| !cut.reason.is_revocation());
-        let services = counted.map(|cut| format!("{} {} ({})", cut.service, cut.sessions, cut.reason.label()));
+        let services =
+            counted.map(|cut| format!("{} {} ({})", cut.service, cut.sessions, cut.reason.label()));
         Err(Why::CutsTooMany {
             cut,
             live: preview.live,
@@ -89,7 +90,8 @@ mod tests {
 
     #[test]
     fn revoked_and_denied_sessions_do_not_count_and_are_told_apart() {
-        let mass = preview(10, &[(CloseReason::Revoked, 5), (CloseReason::Denied, 4), (CloseReason::Untrusted, 1)]);
+        let mass =
+            preview(10, &[(CloseReason::Revoked, 5), (CloseReason::Denied, 4), (CloseReason::Untrusted, 1)]);
         let guard = Guard { max_cut_percent: 20 };
         assert!(guard.check(&mass, "x").is_ok());
         assert!(guard.is_mass_revocation(&mass));
@@ -100,7 +102,8 @@ mod tests {
     #[test]
     fn a_refusal_says_how_many_which_services_and_how_to_force() {
         let cuts = preview(10, &[(CloseReason::Untrusted, 3), (CloseReason::Revoked, 7)]);
-        let why = Guard { max_cut_percent: 20 }.check(&cuts, "portcullis reload --force").unwrap_err().to_string();
+        let why =
+            Guard { max_cut_percent: 20 }.check(&cuts, "portcullis reload --force").unwrap_err().to_string();
         for part in ["3 of 10", "20 percent", "billing 3 (untrusted)", "portcullis reload --force"] {
             assert!(why.contains(part), "{why}");
         }

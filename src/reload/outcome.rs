@@ -37,8 +37,7 @@ pub enum Attempt {
 }
 
 /// How something is asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ask {
     /// Tell what would happen, and change nothing.
     pub dry_run: bool,
@@ -104,7 +103,9 @@ impl fmt::Display for Report {
             Attempt::Unchanged => {
                 writeln!(f, "unchanged: the files are those of generation {}", self.compared_with)?;
             }
-            Attempt::Held => writeln!(f, "held: the files were rolled back from; change one of them to have them taken")?,
+            Attempt::Held => {
+                writeln!(f, "held: the files were rolled back from; change one of them to have them taken")?
+            }
             Attempt::Installed { generation } => writeln!(f, "{would}installed: generation {generation}")?,
             Attempt::RolledBack { generation, to } => {
                 writeln!(f, "{would}rolled back: generation {generation} is the set of generation {to}")?;
@@ -112,7 +113,9 @@ impl fmt::Display for Report {
             Attempt::RevocationsOnly { generation, .. } => {
                 writeln!(f, "{would}refused, but for its revocations: generation {generation}")?;
             }
-            Attempt::Refused { .. } => writeln!(f, "{would}refused: generation {} stays", self.compared_with)?,
+            Attempt::Refused { .. } => {
+                writeln!(f, "{would}refused: generation {} stays", self.compared_with)?
+            }
         }
         for fault in self.attempt.faults() {
             writeln!(f, "{:14}! {fault}", "fault")?;

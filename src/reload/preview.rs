@@ -102,7 +102,8 @@ impl Preview {
             sessions,
         };
         preview.cuts = cuts.into_iter().map(cut).collect();
-        let affected = |(service, sessions): (&ServiceName, usize)| Affected { service: service.to_string(), sessions };
+        let affected =
+            |(service, sessions): (&ServiceName, usize)| Affected { service: service.to_string(), sessions };
         preview.rights_changed = rights.into_iter().map(affected).collect();
         preview
     }
@@ -132,7 +133,8 @@ impl Preview {
 impl Against<'_> {
     /// What a session ends with that the candidate overrules; `None` if it is on its way out already.
     fn settle(&self, overruled: Overruled, session: &Live, now: UnixTime) -> Option<Overruled> {
-        let by = |generation: &Generation| judge_again(generation, &session.peer, &session.standing, now).err();
+        let by =
+            |generation: &Generation| judge_again(generation, &session.peer, &session.standing, now).err();
         if by(self.current).is_some() {
             return None;
         }

@@ -193,7 +193,9 @@ impl Authorities {
 
     /// Every certificate with the list of the configuration that it stands in.
     pub(crate) fn by_kind(&self) -> impl Iterator<Item = (AuthorityKind, &Authority)> {
-        let kind = |place| if place < self.anchors.len() { AuthorityKind::Anchor } else { AuthorityKind::Intermediate };
+        let kind = |place| {
+            if place < self.anchors.len() { AuthorityKind::Anchor } else { AuthorityKind::Intermediate }
+        };
         self.all.iter().enumerate().map(move |(place, authority)| (kind(place), authority))
     }
 

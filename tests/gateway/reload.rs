@@ -34,11 +34,21 @@ async fn guarded() -> Harness {
 }
 
 async fn dry_run(harness: &Harness) -> Report {
-    harness.server.reload_handle().try_files(Ask { dry_run: true, force: false }).await.expect("the gateway runs")
+    harness
+        .server
+        .reload_handle()
+        .try_files(Ask { dry_run: true, force: false })
+        .await
+        .expect("the gateway runs")
 }
 
 async fn force(harness: &Harness) -> Report {
-    harness.server.reload_handle().try_files(Ask { dry_run: false, force: true }).await.expect("the gateway runs")
+    harness
+        .server
+        .reload_handle()
+        .try_files(Ask { dry_run: false, force: true })
+        .await
+        .expect("the gateway runs")
 }
 
 async fn roll_back(harness: &Harness) -> Report {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::clock::unix_now;
-use crate::load::{self, Before};
 use crate::load::tests::{Files, POLICY};
+use crate::load::{self, Before};
 
 /// What differs after `change` was done to the files.
 fn changes(change: impl FnOnce(&Files)) -> (Files, Changes) {
@@ -100,14 +100,18 @@ fn anchors_that_come_and_go_are_named() {
     assert_eq!(changes.trust[0].lists.len(), 2);
     assert!(changes.can_cut());
     let text = changes.to_string();
-    assert!(text.contains("anchor        + internal \"CN=other\"") && text.contains("list          -"), "{text}");
+    assert!(
+        text.contains("anchor        + internal \"CN=other\"") && text.contains("list          -"),
+        "{text}"
+    );
     drop(files);
 }
 
 #[test]
 fn a_renamed_domain_is_another_one() {
     let (_, changes) = changes(|files| edit(files, "name = \"internal\"", "name = \"inside\""));
-    let presence: Vec<_> = changes.trust.iter().map(|change| (change.trust.as_str(), change.domain)).collect();
+    let presence: Vec<_> =
+        changes.trust.iter().map(|change| (change.trust.as_str(), change.domain)).collect();
     assert_eq!(presence, [("inside", Presence::Added), ("internal", Presence::Removed)]);
     assert!(changes.can_cut());
 }

@@ -9,11 +9,21 @@ impl fmt::Display for Changes {
         for change in &self.listeners {
             if let Some(certificate) = &change.certificate {
                 let (before, after) = (&certificate.before, &certificate.after);
-                line(f, "certificate", "~", &format!("listener[{}] {}", change.listener, before.fingerprint))?;
+                line(
+                    f,
+                    "certificate",
+                    "~",
+                    &format!("listener[{}] {}", change.listener, before.fingerprint),
+                )?;
                 writeln!(f, "{:16} -> {} until {}", "", after.fingerprint, after.ends_unix)?;
             }
             if change.rules {
-                line(f, "listener", "~", &format!("listener[{}]: path, dialect, origins or TLS", change.listener))?;
+                line(
+                    f,
+                    "listener",
+                    "~",
+                    &format!("listener[{}]: path, dialect, origins or TLS", change.listener),
+                )?;
             }
         }
         self.trust.iter().try_for_each(|change| change.fmt(f))?;
@@ -58,11 +68,21 @@ fn line(f: &mut fmt::Formatter<'_>, kind: &str, sign: &str, text: &str) -> fmt::
     writeln!(f, "{kind:14}{sign} {text}")
 }
 
-fn authorities(f: &mut fmt::Formatter<'_>, kind: &str, trust: &str, changes: &AuthorityChanges) -> fmt::Result {
+fn authorities(
+    f: &mut fmt::Formatter<'_>,
+    kind: &str,
+    trust: &str,
+    changes: &AuthorityChanges,
+) -> fmt::Result {
     for (sign, all) in [("+", &changes.added), ("-", &changes.removed)] {
         for authority in all {
             let name = authority.name.escape_default();
-            line(f, kind, sign, &format!("{trust} \"{name}\" {} until {}", authority.fingerprint, authority.ends_unix))?;
+            line(
+                f,
+                kind,
+                sign,
+                &format!("{trust} \"{name}\" {} until {}", authority.fingerprint, authority.ends_unix),
+            )?;
         }
     }
     Ok(())

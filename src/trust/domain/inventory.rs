@@ -69,7 +69,8 @@ impl TrustDomains {
     /// These domains with every revocation list that is newer in `others`, and nothing else of those. Unlike
     /// [`with_lists_of`](Self::with_lists_of) it asks for nothing, because a revocation waits for nothing.
     pub fn with_revocations_of(&self, others: &Self) -> Self {
-        let domains = self.domains.iter().map(|domain| domain.with_revocations_of(others)).collect::<Box<_>>();
+        let domains =
+            self.domains.iter().map(|domain| domain.with_revocations_of(others)).collect::<Box<_>>();
         Self { marks: marks_of(&domains), domains, anchors: self.anchors }.remembering(self)
     }
 }

@@ -30,7 +30,9 @@ async fn a_policy_that_cuts_more_than_the_share_is_refused_and_forced_it_works()
     let mut sessions = five(&harness).await;
     replace(&harness.policy, without("\"a\", \"b\"").as_bytes());
     let why = refused(&harness).await;
-    for part in ["reload.max_cut_percent", "2 of 5", "20 percent", "a 1 (connect_forbidden)", "reload --force"] {
+    for part in
+        ["reload.max_cut_percent", "2 of 5", "20 percent", "a 1 (connect_forbidden)", "reload --force"]
+    {
         assert!(why.contains(part), "{why}");
     }
     for (_, peer) in &mut sessions {

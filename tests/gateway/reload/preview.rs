@@ -33,7 +33,10 @@ async fn a_dry_run_changes_nothing_and_names_the_services() {
     assert!(report.dry_run && matches!(&report.attempt, Attempt::Refused { faults } if faults.len() == 1));
     assert_eq!((report.preview.live, report.preview.cut()), (3, 2));
     let cut = &report.preview.cuts[0];
-    assert_eq!((cut.service.as_str(), cut.reason, cut.sessions), ("billing", CloseReason::ConnectForbidden, 2));
+    assert_eq!(
+        (cut.service.as_str(), cut.reason, cut.sessions),
+        ("billing", CloseReason::ConnectForbidden, 2)
+    );
     assert_eq!(report.preview.sessions.len(), 2);
     assert!(report.preview.sessions.iter().all(|session| session.why.contains("out")), "{report}");
     assert_eq!(report.changes.grants.added, ["out"]);
@@ -96,7 +99,10 @@ async fn a_broken_set_is_told_with_its_faults_and_with_what_it_revokes() {
     put_policy(&harness, "[[grant");
     tried(&harness).await;
     let report = dry_run(&harness).await;
-    assert!(matches!(&report.attempt, Attempt::Refused { faults } if faults[0].contains("policy")), "{report}");
+    assert!(
+        matches!(&report.attempt, Attempt::Refused { faults } if faults[0].contains("policy")),
+        "{report}"
+    );
     for peer in &mut peers {
         peer.nothing_came().await;
     }

@@ -97,7 +97,10 @@ async fn there_is_nothing_to_go_back_to_before_anything_changed() {
     harness.pki.publish_crl();
     taken(&harness, 2).await;
     let attempt = roll_back(&harness).await.attempt;
-    assert!(matches!(&attempt, Attempt::Refused { faults } if faults[0].starts_with("rollback:")), "{attempt:?}");
+    assert!(
+        matches!(&attempt, Attempt::Refused { faults } if faults[0].starts_with("rollback:")),
+        "{attempt:?}"
+    );
     assert_eq!(super::faults(&harness), Vec::<String>::new(), "the files are as good as before");
 }
 
@@ -147,6 +150,9 @@ async fn a_set_whose_time_is_over_is_not_gone_back_to() {
     tokio::time::timeout(crate::harness::PATIENCE, waiting).await.expect("it ends");
     let attempt = roll_back(&harness).await.attempt;
     let expected = "listener[0].certificate";
-    assert!(matches!(&attempt, Attempt::Refused { faults } if faults[0].starts_with(expected)), "{attempt:?}");
+    assert!(
+        matches!(&attempt, Attempt::Refused { faults } if faults[0].starts_with(expected)),
+        "{attempt:?}"
+    );
     assert_eq!(harness.gateway().generation_number(), number);
 }
