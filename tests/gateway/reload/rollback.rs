@@ -156,3 +156,38 @@ async fn a_set_whose_time_is_over_is_not_gone_back_to() {
     );
     assert_eq!(harness.gateway().generation_number(), number);
 }
+
+#[tokio::test]
+async fn a_rollback_undoes_no_denial_either() {
+    let harness = super::with(Setup {
+        before: "deny = \"deny.toml\"".into(),
+        files: vec![("deny.toml", "# nobody\n".into())],
+        ..Setup::default()
+    })
+    .await;
+    let mallory = service(&harness, "mallory", &[]);
+    replace(&harness.policy, NARROW.as_bytes());
+    taken(&harness, 2).await;
+    harness.pki.write("deny.toml", "services = [\"mallory\"]\n");
+    taken(&harness, 3).await;
+    assert_eq!(roll_back(&harness).await.attempt, Attempt::RolledBack { generation: 4, to: 1 });
+    assert!(!may_connect(&harness, &mallory).await);
+    assert!(publishes_orders(&harness).await);
+}
+
+#[tokio::test]
+async fn revocation_is_not_switched_off_by_going_back() {
+    let harness = start().await;
+    let lists = "crls = [\"crl.pem\"]";
+    super::reconfigure(&harness, lists, "danger_no_revocation = true");
+    taken(&harness, 2).await;
+    super::reconfigure(&harness, "danger_no_revocation = true", lists);
+    taken(&harness, 3).await;
+    let thief = service(&harness, "mallory", &[]);
+    harness.pki.revoke(&thief);
+    taken(&harness, 4).await;
+    let attempt = roll_back(&harness).await.attempt;
+    let expected = "danger_no_revocation";
+    assert!(matches!(&attempt, Attempt::Refused { faults } if faults[0].contains(expected)), "{attempt:?}");
+    assert!(!may_connect(&harness, &thief).await);
+}
