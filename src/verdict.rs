@@ -156,3 +156,79 @@ fn of_certificate(error: &VerifyError) -> CloseReason {
         | VerifyError::UnknownIssuer => CloseReason::Untrusted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deny::DenyList;
+    use crate::identity::certificate::Fingerprint;
+    use crate::limits::Limits;
+    use crate::testing::policy;
+    use crate::trust::TrustDomains;
+    use crate::trust::test_pki::{TestCa, domains, now, settings};
+
+    const OPEN: &str = "[[grant]]\nname = \"all\"\nservices = [\"*\"]\npublish = [\"a\"]\n";
+
+    fn generation(number: u64, trust: TrustDomains, deny: DenyList) -> Generation {
+        Generation {
+            number,
+            listeners: Vec::new(),
+            trust: Arc::new(trust),
+            policy: policy(OPEN),
+            deny: Arc::new(deny),
+            limits: Arc::new(Limits::default()),
+        }
+    }
+
+    /// A root with this certificate of the intermediate below it.
+    fn below(
+        root: &TestCa,
+        middle: &TestCa,
+        certificate: rustls::pki_types::CertificateDer<'static>,
+    ) -> TrustDomains {
+        let mut block = settings(&[root], &[], &[root.crl(1, &[]), middle.crl(1, &[])]);
+        block.intermediates.push(certificate);
+        domains(block).expect("a domain")
+    }
+
+    #[test]
+    fn a_live_session_is_denied_by_its_path_before_and_by_the_one_that_takes_its_place() {
+        let (old, new) = (TestCa::root("old"), TestCa::root("new"));
+        let middle = old.intermediate("middle", 50);
+        let first = generation(1, below(&old, &middle, middle.der.clone()), DenyList::default());
+        let chain = first.trust.verify(&middle.leaf("orders", 7).der, &[], now()).expect("verified");
+        let peer = Arc::new(VerifiedPeer::proven(chain));
+        let standing = judge(&first, &peer).expect("let in");
+        let moved = |root: &TestCa| {
+            let deny = DenyList::new([Fingerprint::of(&root.der)], [], []);
+            let next = generation(2, below(&new, &middle, new.cross_sign(&middle, 60)), deny);
+            judge_again(&next, &peer, &standing, now()).map(|upheld| upheld.peer.anchor())
+        };
+        assert_eq!(moved(&TestCa::root("other")).ok(), Some(Fingerprint::of(&new.der)), "nobody denies it");
+        for root in [&old, &new] {
+            let overruled = moved(root).expect_err("denied");
+            assert!(
+                matches!(&overruled, Overruled::Denied(Denied::Fingerprint(print)) if *print == Fingerprint::of(&root.der))
+            );
+            assert_eq!(overruled.reason(), CloseReason::Denied);
+        }
+    }
+
+    #[test]
+    fn a_denial_goes_before_a_lost_anchor_whose_ends_are_paced() {
+        let (root, other) = (TestCa::root("root"), TestCa::root("other"));
+        let under = |root: &TestCa| domains(settings(&[root], &[], &[root.crl(1, &[])])).expect("a domain");
+        let first = generation(1, under(&root), DenyList::default());
+        let chain = first.trust.verify(&root.leaf("orders", 7).der, &[], now()).expect("verified");
+        let peer = Arc::new(VerifiedPeer::proven(chain));
+        let standing = judge(&first, &peer).expect("let in");
+        let reason = |deny| {
+            let overruled = judge_again(&generation(2, under(&other), deny), &peer, &standing, now());
+            overruled.err().map(|overruled| overruled.reason())
+        };
+        let service = standing.identity.service().clone();
+        assert_eq!(reason(DenyList::new([], [], [service])), Some(CloseReason::Denied));
+        assert_eq!(reason(DenyList::default()), Some(CloseReason::Untrusted));
+        assert!(!CloseReason::Denied.is_paced() && CloseReason::Untrusted.is_paced());
+    }
+}

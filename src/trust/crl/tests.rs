@@ -258,6 +258,26 @@ fn lists_by_distribution_point_add_up_and_vouch_for_their_own_only() {
 }
 
 #[test]
+fn a_list_of_two_distribution_points_speaks_for_the_certificates_of_either() {
+    let ca = TestCa::root("ca");
+    let points = ["http://ca/1", "http://ca/2"];
+    let list = ca.crl_with(1, &[7], |params| {
+        let uris = points.map(String::from).to_vec();
+        params.issuing_distribution_point = Some(CrlIssuingDistributionPoint {
+            distribution_point: CrlDistributionPoint { uris },
+            scope: None,
+        });
+    });
+    let lists = load(&[&ca], &[list]).expect("valid");
+    for point in &points {
+        let status = |serial| lists.status(&link_at(&ca, serial, Some(&[*point])), now());
+        assert_eq!([7, 8].map(status), [RevocationStatus::Revoked, RevocationStatus::Good], "{point}");
+    }
+    let elsewhere = lists.status(&link_at(&ca, 8, Some(&["http://ca/3"])), now());
+    assert_eq!(elsewhere, RevocationStatus::Unknown);
+}
+
+#[test]
 fn a_newer_list_is_merged_whatever_lies_beside_it() {
     let (ca, other) = (TestCa::root("ca"), TestCa::root("other"));
     let cas = authorities(&[&ca, &other]);
