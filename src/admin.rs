@@ -1,43 +1,39 @@
-//! HTTP for operators on a Unix socket that only its owner may open: liveness, readiness with its reasons, metrics.
+//! HTTP for operators on a Unix socket that only its owner may open: liveness, readiness with its reasons, metrics, the
+//! live sessions, and the two verbs that change the gateway: reload and roll back.
 
-use std::fs::{DirBuilder, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+mod problem;
+mod query;
+mod reload;
+mod sessions;
+mod socket;
+
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State as Extract;
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, State as Extract};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Serialize;
-use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::unix_now;
 use crate::expiry::{authority_end, certificate_end, refusing_from, revocation_alarms, revocation_end};
 use crate::gateway::{Gateway, Phase};
 use crate::reload::ReloadHandle;
-use crate::session::random;
+use problem::Problem;
+pub use sessions::{AnchorSessions, SessionPage, SessionRow};
+pub use socket::{AdminError, AdminSocket, bind};
+
+/// Bytes of a request's body.
+const MAX_BODY: usize = 4 * 1024;
 
 /// What the pages are made of.
 #[derive(Clone)]
 pub struct State {
     pub gateway: Arc<Gateway>,
     pub reload: ReloadHandle,
-}
-
-/// Why the socket cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    #[error("another process answers on the admin socket {}", path.display())]
-    InUse { path: PathBuf },
-    #[error("{} is something else than a socket; choose another path for the admin socket", path.display())]
-    Occupied { path: PathBuf },
-    #[error("cannot make the admin socket {}", path.display())]
-    Bind { path: PathBuf, source: io::Error },
 }
 
 #[derive(Serialize)]
@@ -56,50 +52,30 @@ struct Readiness {
     revocation_alarms: Vec<String>,
     /// What is wrong with the files as they are now. The gateway goes on with the generation before them.
     reload_faults: Vec<String>,
-}
-
-/// Makes the socket in a fresh directory beside `path` that nobody else may enter, and moves it into its place once its
-/// own mode is 0600: at no moment may others open it. Takes the place of a socket that nobody answers on, and of nothing
-/// else: a path that names a key by mistake must not cost the key.
-pub async fn bind(path: &Path) -> Result<UnixListener, AdminError> {
-    if std::fs::symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
-        return Err(AdminError::Occupied { path: path.into() });
-    }
-    if UnixStream::connect(path).await.is_ok() {
-        return Err(AdminError::InUse { path: path.into() });
-    }
-    bind_in_private(path).map_err(|source| AdminError::Bind { path: path.into(), source })
-}
-
-fn bind_in_private(path: &Path) -> io::Result<UnixListener> {
-    // A name that a crash left behind is never met again. Short, because the path of a socket has some 100 bytes.
-    let name = format!(".{:016x}", u64::from_ne_bytes(random()));
-    let folder = path.parent().unwrap_or(Path::new("")).join(name);
-    DirBuilder::new().mode(0o700).create(&folder)?;
-    let inside = folder.join("s");
-    let made = UnixListener::bind(&inside).and_then(|listener| {
-        std::fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
-        std::fs::rename(&inside, path)?;
-        Ok(listener)
-    });
-    // Empty unless making it failed halfway.
-    let _ = std::fs::remove_dir_all(&folder);
-    made
+    /// The generation whose set is in force though the files hold another, until one of them changes.
+    rolled_back_to_generation: Option<u64>,
 }
 
 /// Answers until `stop` is cancelled, then takes the socket away.
-pub async fn serve(socket: UnixListener, path: PathBuf, state: State, stop: CancellationToken) {
+pub async fn serve(socket: AdminSocket, state: State, stop: CancellationToken) {
     let pages = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
+        .route("/sessions", get(sessions::page))
+        .route("/reload", post(reload::try_files))
+        .route("/rollback", post(reload::roll_back))
+        .fallback(async |uri: Uri| Problem::not_found(uri.path()))
+        .method_not_allowed_fallback(async || Problem::method())
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(state);
-    let served = axum::serve(socket, pages).with_graceful_shutdown(stop.cancelled_owned()).await;
+    let AdminSocket { listener, place } = socket;
+    let served = axum::serve(listener, pages).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "the admin socket failed");
     }
     // Nobody listens behind it any more.
-    let _ = std::fs::remove_file(path);
+    place.remove();
 }
 
 async fn readiness(Extract(state): Extract<State>) -> impl IntoResponse {
@@ -130,6 +106,7 @@ async fn readiness(Extract(state): Extract<State>) -> impl IntoResponse {
             .map(|alarm| alarm.to_string())
             .collect(),
         reload_faults: status.faults,
+        rolled_back_to_generation: status.rolled_back_to,
     };
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string_pretty(&page).expect("a flat structure serialises") + "\n";

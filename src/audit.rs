@@ -136,6 +136,16 @@ pub fn reloaded(generation: u64, what: &str) {
     tracing::info!(target: TARGET, event = "reloaded", generation, what);
 }
 
+/// An operator went back to the set of an earlier generation.
+pub fn rolled_back(generation: u64, to: u64) {
+    tracing::warn!(target: TARGET, event = "rolled_back", generation, to);
+}
+
+/// A revocation or a deny list ended a larger share of the sessions than one change usually may.
+pub fn mass_revocation(generation: u64, sessions: usize, live: usize, services: &str) {
+    tracing::error!(target: TARGET, event = "mass_revocation", generation, sessions, live, services);
+}
+
 /// A set of files was refused; the generation before it stays.
 pub fn reload_refused(generation: u64, faults: usize, first: &str) {
     tracing::error!(target: TARGET, event = "reload_refused", generation, faults, first);

@@ -5,7 +5,10 @@ pub mod client_commands;
 pub mod exit;
 mod explain;
 mod logs;
+mod operator;
+mod reload;
 mod serve;
+mod sessions;
 
 use std::path::PathBuf;
 
@@ -31,6 +34,12 @@ enum Command {
     Check(Config),
     /// Tell whom a certificate is mapped to, or who may talk to whom.
     Explain(explain::Arguments),
+    /// Have a running gateway try its files, or see what that would do.
+    Reload(reload::ReloadArguments),
+    /// Have a running gateway go back to the set before the current one.
+    Rollback(reload::Arguments),
+    /// List the live sessions of a running gateway.
+    Sessions(sessions::Arguments),
     /// Publish messages.
     Pub(PublishArgs),
     /// Subscribe, and print one line of JSON for each message.
@@ -56,6 +65,9 @@ pub fn run(arguments: Arguments) -> Exit {
         Command::Serve(Config { config }) => serve::run(&config),
         Command::Check(Config { config }) => check::run(&config),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Reload(arguments) => reload::reload(&arguments),
+        Command::Rollback(arguments) => reload::roll_back(&arguments),
+        Command::Sessions(arguments) => sessions::run(&arguments),
         Command::Pub(arguments) => as_client(arguments.run()),
         Command::Sub(arguments) => as_client(arguments.run()),
         Command::Request(arguments) => as_client(arguments.run()),

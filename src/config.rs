@@ -91,6 +91,10 @@ pub struct RenewalFiles {
 pub struct ReloadSettings {
     /// Pause between two looks at the files, for when the system's notification misses a change.
     pub poll_interval: Duration,
+    /// Share of the live sessions that one change may end, revoked and denied ones not counted; 100 is all.
+    pub max_cut_percent: u8,
+    /// Sessions that are told in one second to go, where that is paced.
+    pub closes_per_second: u32,
 }
 
 /// How the logs are written.

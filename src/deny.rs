@@ -55,6 +55,13 @@ impl DenyList {
         self.len() == 0
     }
 
+    /// How many entries stand here and not in `other`.
+    pub fn not_in(&self, other: &Self) -> usize {
+        self.fingerprints.difference(&other.fingerprints).count()
+            + self.serials.difference(&other.serials).count()
+            + self.services.difference(&other.services).count()
+    }
+
     /// Whether this peer, as this service, may be here.
     pub fn check(&self, peer: &VerifiedPeer, service: &ServiceName) -> Result<(), Denied> {
         if self.services.contains(service) {

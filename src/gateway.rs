@@ -1,6 +1,6 @@
 //! What all connections of one gateway share.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ pub struct Gateway {
     pub renewals: RenewalRates,
     pub metrics: Metrics,
     current: Current,
+    /// The number of the newest generation, and when the change behind it was noticed.
+    noticed: Mutex<(u64, Instant)>,
     phase: RwLock<Phase>,
 }
 
@@ -50,6 +52,7 @@ impl Gateway {
             rates: ServiceRates::default(),
             renewals: RenewalRates::default(),
             metrics: Metrics::new(),
+            noticed: Mutex::new((first.number, Instant::now())),
             current: Current::new(first),
             phase: RwLock::new(Phase::Running),
         }
@@ -65,10 +68,18 @@ impl Gateway {
         self.current.number()
     }
 
-    /// Swaps the generation and tells every live session to judge itself by it.
-    pub fn install(&self, next: Arc<Generation>) {
+    /// Swaps the generation and tells every live session to judge itself by it. `noticed` is when the change behind it
+    /// was noticed.
+    pub fn install(&self, next: Arc<Generation>, noticed: Instant) {
+        *self.noticed.lock().unwrap_or_else(PoisonError::into_inner) = (next.number, noticed);
         self.current.swap(next);
         self.registry.alarm_all();
+    }
+
+    /// When the change behind this generation was noticed, as long as no newer one stands.
+    pub fn noticed(&self, generation: u64) -> Option<Instant> {
+        let (number, noticed) = *self.noticed.lock().unwrap_or_else(PoisonError::into_inner);
+        (number == generation).then_some(noticed)
     }
 
     pub fn phase(&self) -> Phase {

@@ -13,6 +13,7 @@ use rustls::server::ResolvesServerCert;
 
 use crate::connection::UpgradeRules;
 use crate::deny::DenyList;
+use crate::identity::certificate::Fingerprint;
 use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::renewal::Issuers;
@@ -32,11 +33,29 @@ pub struct Generation {
     pub renewal: Arc<Issuers>,
 }
 
+impl Generation {
+    /// This one with another trust, under `number`.
+    pub(crate) fn with_trust(&self, number: u64, trust: Arc<TrustDomains>) -> Result<Self, rustls::Error> {
+        let verifier = Arc::new(ClientVerifier::new(trust.clone()));
+        let again = |listener: &ListenerState| listener.with_verifier(verifier.clone());
+        Ok(Self {
+            number,
+            listeners: self.listeners.iter().map(again).collect::<Result<_, _>>()?,
+            trust,
+            policy: self.policy.clone(),
+            deny: self.deny.clone(),
+            limits: self.limits.clone(),
+            renewal: self.renewal.clone(),
+        })
+    }
+}
+
 /// What the connections of one listener meet.
 pub struct ListenerState {
     pub config: Arc<ServerConfig>,
     pub rules: Arc<UpgradeRules>,
-    /// When the gateway's own certificate ends, Unix seconds.
+    /// The gateway's own certificate, and when it ends, Unix seconds.
+    pub fingerprint: Fingerprint,
     pub not_after: u64,
     /// By what names clients dial it.
     pub names: Arc<ListenerNames>,
@@ -77,19 +96,25 @@ impl ListenerState {
     pub(crate) fn new(
         verifier: Arc<ClientVerifier>,
         certificate: Arc<dyn ResolvesServerCert>,
-        not_after: u64,
+        (fingerprint, not_after): (Fingerprint, u64),
         names: Arc<ListenerNames>,
         danger_tls12: bool,
         rules: Arc<UpgradeRules>,
     ) -> Result<Self, rustls::Error> {
         let config = tls::server_config(verifier, certificate, danger_tls12)?;
-        Ok(Self { config: Arc::new(config), rules, not_after, names, danger_tls12 })
+        Ok(Self { config: Arc::new(config), rules, fingerprint, not_after, names, danger_tls12 })
+    }
+
+    /// Whether TLS 1.2 is let in too.
+    pub fn danger_tls12(&self) -> bool {
+        self.danger_tls12
     }
 
     /// The same key pair behind another verifier.
     pub(crate) fn with_verifier(&self, verifier: Arc<ClientVerifier>) -> Result<Self, rustls::Error> {
         let (certificate, names) = (self.config.cert_resolver.clone(), self.names.clone());
-        Self::new(verifier, certificate, self.not_after, names, self.danger_tls12, self.rules.clone())
+        let facts = (self.fingerprint, self.not_after);
+        Self::new(verifier, certificate, facts, names, self.danger_tls12, self.rules.clone())
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the gateway counts. Labels come from closed enums; no name of a service or topic is ever one.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -37,6 +39,11 @@ pub struct Metrics {
     reload_seconds: Histogram,
     files_broken: Gauge,
     renewed: Counter,
+    mass_revocations: Counter,
+    verdict_close: Family<Reason, Histogram>,
+    verdict_last_close: Family<Reason, Gauge<f64, AtomicU64>>,
+    /// The newest generation that ended a session; the gauge is about it alone.
+    last_closing: Mutex<u64>,
     denied: Counter,
     reauthentications: Family<Outcome, Counter>,
     commands: Counter,
@@ -92,6 +99,10 @@ impl Metrics {
             reload_seconds: seconds(),
             files_broken: Gauge::default(),
             renewed: Counter::default(),
+            mass_revocations: Counter::default(),
+            verdict_close: Family::new_with_constructor(verdict_seconds),
+            verdict_last_close: Family::default(),
+            last_closing: Mutex::new(0),
             denied: Counter::default(),
             reauthentications: Family::default(),
             commands: Counter::default(),
@@ -152,6 +163,23 @@ impl Metrics {
         );
         registry.register("files_broken", "1 while the files are refused", m.files_broken.clone());
         registry.register("certificates_renewed", "Certificates issued to services", m.renewed.clone());
+        registry.register(
+            "mass_revocations",
+            "Revocations that ended a larger share of the sessions than a change may",
+            m.mass_revocations.clone(),
+        );
+        registry.register_with_unit(
+            "verdict_close",
+            "From a change that was noticed to the close frame of each session that it ended",
+            Unit::Seconds,
+            m.verdict_close.clone(),
+        );
+        registry.register_with_unit(
+            "verdict_last_close",
+            "The same of the last session that the newest generation to end any has ended",
+            Unit::Seconds,
+            m.verdict_last_close.clone(),
+        );
         registry.register("operations_denied", "Operations that the policy denied", m.denied.clone());
         registry.register(
             "reauthentications",
@@ -219,6 +247,27 @@ impl Metrics {
         self.files_broken.set(i64::from(is_broken));
     }
 
+    /// A session that a verdict of `generation` ended has its close frame, so long after the change was noticed.
+    pub fn verdict_closed(&self, generation: u64, reason: CloseReason, took: Duration) {
+        let (reason, seconds) = (label(reason.label()), took.as_secs_f64());
+        self.verdict_close.get_or_create(&reason).observe(seconds);
+        let mut newest = self.last_closing.lock().unwrap_or_else(PoisonError::into_inner);
+        if generation < *newest {
+            return;
+        }
+        if generation > *newest {
+            *newest = generation;
+            self.verdict_last_close.clear();
+        }
+        let gauge = self.verdict_last_close.get_or_create(&reason);
+        gauge.set(gauge.get().max(seconds));
+    }
+
+    /// A revocation ended more sessions than one change usually may.
+    pub fn mass_revocation(&self) {
+        self.mass_revocations.inc();
+    }
+
     /// The OpenMetrics text, with the gauges set to what is true now.
     pub fn render(&self, gateway: &Gateway) -> String {
         let generation = gateway.generation();
@@ -237,6 +286,11 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// From 5 ms to 82 s, in doublings: ten thousand paced ends take ten seconds.
+fn verdict_seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.005, 2.0, 15))
 }
 
 fn label(reason: &'static str) -> Reason {

@@ -17,7 +17,8 @@ mod reply;
 mod rules;
 mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::identity::{Role, ServiceName};
 
@@ -35,14 +36,30 @@ pub use template::{PatternTemplate, SERVICE_PLACEHOLDER, TemplateError};
 /// First token of the topics that the gateway answers inside the session; they reach neither router nor engine.
 pub const SYSTEM_PREFIX: &str = "$SYS";
 
+/// Services, each with its roles, whose compiled rights a policy keeps.
+const MOST_COMPILED: usize = 4_096;
+
 /// All grants of one generation, found by whom they apply to.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Policy {
     grants: Vec<Grant>,
     by_service: BTreeMap<ServiceName, Vec<usize>>,
     by_role: BTreeMap<Role, Vec<usize>>,
     for_all: Vec<usize>,
+    /// What was compiled, for the sessions that share it.
+    compiled: Mutex<Compiled>,
 }
+
+type Compiled = HashMap<(ServiceName, Box<[Role]>), Arc<Grants>>;
+
+/// The grants are all that counts; the rest is made of them.
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.grants == other.grants
+    }
+}
+
+impl Eq for Policy {}
 
 impl Policy {
     /// Checks the grants with one another and indexes them. Their order decides which rule a verdict names, never
@@ -68,6 +85,11 @@ impl Policy {
         self.grants.len()
     }
 
+    /// Every grant, in the order of the file.
+    pub fn all(&self) -> &[Grant] {
+        &self.grants
+    }
+
     /// Whether nobody is granted anything.
     pub fn is_empty(&self) -> bool {
         self.grants.is_empty()
@@ -89,6 +111,22 @@ impl Policy {
         let by_role = roles.iter().filter_map(|role| self.by_role.get(role)).flatten();
         let applying = self.applying(by_service.chain(by_role));
         Grants::compile(service.clone(), service.as_str(), &applying)
+    }
+
+    /// The same, shared by all sessions of a service that have the same roles.
+    pub fn shared_grants(&self, service: &ServiceName, roles: &[Role]) -> Arc<Grants> {
+        let who = (service.clone(), Box::from(roles));
+        let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = compiled().get(&who) {
+            return known.clone();
+        }
+        let grants = Arc::new(self.grants(service, roles));
+        let mut compiled = compiled();
+        // Another session of the service may have been faster: all have the same.
+        if compiled.len() < MOST_COMPILED || compiled.contains_key(&who) {
+            return compiled.entry(who).or_insert(grants).clone();
+        }
+        grants
     }
 
     /// Compiles what `role` gives to any service that no grant names; `name` stands for its name in the patterns.

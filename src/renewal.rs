@@ -38,6 +38,11 @@ impl Issuers {
     pub fn of(&self, trust: &TrustName) -> Option<&Issuer> {
         self.0.get(trust)
     }
+
+    /// Each with the name of its trust domain.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Issuer)> {
+        self.0.iter().map(|(trust, issuer)| (trust.as_str(), issuer))
+    }
 }
 
 /// A new certificate that the gateway would let in.

@@ -77,7 +77,7 @@ impl Server {
         if let Some(path) = admin_socket {
             let socket = admin::bind(&path).await?;
             let state = admin::State { gateway: server.gateway.clone(), reload: server.reload.clone() };
-            server.services.spawn(admin::serve(socket, path, state, server.stop_serving.clone()));
+            server.services.spawn(admin::serve(socket, state, server.stop_serving.clone()));
         }
         server.services.spawn(reloader.run(server.stop_serving.clone()));
         for listener in listeners {

@@ -94,6 +94,8 @@ pub struct Session {
     credential: Credential,
     stale_list: StaleList,
     told_to_leave: bool,
+    /// The generation whose verdict ends the session, and when the change behind it was noticed.
+    overruled: Option<(u64, Instant)>,
     scratch: Vec<Outgoing>,
     counts: Counts,
     /// What of the counts the metrics know, and when they hear of the rest.
@@ -140,6 +142,7 @@ impl Session {
             faults: Faults::default(),
             challenge: reauth::fresh_challenge(),
             told_to_leave: false,
+            overruled: None,
             scratch: Vec::new(),
             counts: Counts::default(),
             told: Counts::default(),
@@ -183,10 +186,13 @@ impl Session {
                 Err(reason) => reason,
             };
             session.mute();
+            let mut retry_after = reason.retry_after();
             if reason.is_paced() {
-                sleep_until(session.gateway.pace.slot(Instant::now())).await;
+                let turn = session.gateway.pace.turn(Instant::now(), u32::from_ne_bytes(random()));
+                sleep_until(turn.at).await;
+                retry_after = Some(turn.retry_after);
             }
-            wire::say_goodbye(reader, writer, reason).await;
+            wire::say_goodbye(reader, writer, reason, retry_after, || session.told_verdict(reason)).await;
             (reason, session.counts)
         }
     }
@@ -290,6 +296,13 @@ impl Session {
         let (counts, told) = (self.counts, self.told);
         self.gateway.metrics.traffic(counts.commands - told.commands, counts.deliveries - told.deliveries);
         (self.told, self.tells_at) = (counts, now + TELLING);
+    }
+
+    /// The close frame is with the socket: how long that took since the change was noticed.
+    fn told_verdict(&self, reason: CloseReason) {
+        if let Some((generation, noticed)) = self.overruled {
+            self.gateway.metrics.verdict_closed(generation, reason, noticed.elapsed());
+        }
     }
 
     /// From here on nothing the peer sent has an effect, and nothing is written that the writer does not hold already,

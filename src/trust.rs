@@ -21,7 +21,7 @@ use crate::identity::peer::{VerifiedChain, VerifiedPeer};
 use crate::identity::{ServiceIdentity, TrustName};
 
 pub use anchors::{Anchor, AuthorityError, AuthorityKind, IssuingChainError, RetiringAnchor};
-pub use domain::{RevocationSettings, TrustDomain, TrustSettings};
+pub use domain::{AuthorityFacts, ListFacts, RevocationSettings, TrustDomain, TrustSettings};
 pub use error::{IdentifyError, TrustError, TrustSetError, VerifyError};
 pub use proof::ProofError;
 pub(crate) use proof::{Statement, prove};

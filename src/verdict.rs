@@ -54,7 +54,7 @@ pub fn judge(generation: &Generation, peer: &VerifiedPeer) -> Result<Standing, R
     let identity = generation.trust.identify(peer)?;
     let denied = |entry| Refusal::Denied { service: identity.service().clone(), entry };
     generation.deny.check(peer, identity.service()).map_err(denied)?;
-    let grants = Arc::new(generation.policy.grants(identity.service(), identity.roles()));
+    let grants = generation.policy.shared_grants(identity.service(), identity.roles());
     let service = identity.service().clone();
     stand(generation, identity, grants).map_err(|denial| Refusal::Connect { service, denial })
 }
@@ -109,7 +109,7 @@ pub fn judge_again(
     let grants = if unchanged {
         before.grants.clone()
     } else {
-        Arc::new(generation.policy.grants(identity.service(), identity.roles()))
+        generation.policy.shared_grants(identity.service(), identity.roles())
     };
     let standing = stand(generation, identity, grants).map_err(Overruled::Connect)?;
     Ok(Upheld { peer, standing })

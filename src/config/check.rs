@@ -20,7 +20,11 @@ use crate::identity::{Role, RuleName, ServiceName, TrustName};
 use crate::trust::RetiringAnchor;
 
 /// Between two polls of the files: the latest a change is noticed when the system's notification fails.
-pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const POLL_INTERVAL_MS: u64 = 5_000;
+/// A change that is meant ends the sessions of a service or two; one that ends every fifth is more often a typo.
+pub(super) const MAX_CUT_PERCENT: u64 = 20;
+/// A gateway answers about a thousand full handshakes a second on one core.
+pub(super) const CLOSES_PER_SECOND: u64 = 1_000;
 
 /// Of what the gateway issues. A day: a service that renews at two thirds of it outlives a night's outage of whatever renews
 /// it, and a certificate that nobody renews any more is soon none.
@@ -310,17 +314,21 @@ pub(super) fn list<T, E: Into<Why>>(
 }
 
 fn check_reload(reload: &file::Reload, faults: &mut Faults) -> ReloadSettings {
-    let (least, most) = (100, 3_600_000);
-    let poll_interval = match reload.poll_interval_ms {
-        None => POLL_INTERVAL,
-        Some(value) => {
-            if !(least..=most).contains(&value) {
-                faults.add("reload.poll_interval_ms", Why::OutOfRange { least, most });
-            }
-            Duration::from_millis(value)
+    let mut in_range = |key: &str, value: Option<u64>, usual: u64, least: u64, most: u64| match value {
+        Some(value) if !(least..=most).contains(&value) => {
+            faults.add(format!("reload.{key}"), Why::OutOfRange { least, most });
+            usual
         }
+        value => value.unwrap_or(usual),
     };
-    ReloadSettings { poll_interval }
+    let poll = in_range("poll_interval_ms", reload.poll_interval_ms, POLL_INTERVAL_MS, 100, 3_600_000);
+    let cut = in_range("max_cut_percent", reload.max_cut_percent, MAX_CUT_PERCENT, 0, 100);
+    let closes = in_range("closes_per_second", reload.closes_per_second, CLOSES_PER_SECOND, 1, 1_000_000);
+    ReloadSettings {
+        poll_interval: Duration::from_millis(poll),
+        max_cut_percent: u8::try_from(cut).unwrap_or(u8::MAX),
+        closes_per_second: u32::try_from(closes).unwrap_or(u32::MAX),
+    }
 }
 
 fn check_log(log: file::Log, faults: &mut Faults) -> LogSettings {

@@ -133,6 +133,15 @@ pub enum Why {
         "the revocation list with {before} (Unix seconds) is gone, and no other speaks for its certificates"
     )]
     CrlDropped { before: CrlAge },
+    #[error(
+        "the change would end {cut} of {live} live sessions, more than {most} percent: {services}; see it with \
+         `--dry-run`, and take it all the same with `{verb}`"
+    )]
+    CutsTooMany { cut: usize, live: usize, most: u8, services: String, verb: &'static str },
+    #[error("there is no earlier set: nothing but revocation changed since the gateway started")]
+    NothingBefore,
+    #[error("revocation is switched off there; a rollback undoes no revocation")]
+    RevocationSwitchedOff,
     #[error("listeners changed their number or address; that takes a restart")]
     ListenersChanged,
 }

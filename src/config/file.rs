@@ -108,6 +108,8 @@ pub(super) struct Deny {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Reload {
     pub(super) poll_interval_ms: Option<u64>,
+    pub(super) max_cut_percent: Option<u64>,
+    pub(super) closes_per_second: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -45,6 +45,11 @@ impl Mapping {
         self.rules.iter().any(gives)
     }
 
+    /// The rules, in the order in which they were declared.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// The names this domain may give.
     pub fn claims(&self) -> &[ServiceClaim] {
         &self.claims

@@ -13,7 +13,7 @@ use x509_parser::prelude::FromDer;
 use super::read::Reader;
 use crate::config::{Faults, ListenerSettings, Why};
 use crate::generation::{ListenerNames, ListenerState};
-use crate::identity::certificate::CertificateFacts;
+use crate::identity::certificate::{CertificateFacts, Fingerprint};
 use crate::tls;
 use crate::trust::pem;
 use crate::trust::verifier::ClientVerifier;
@@ -21,6 +21,7 @@ use crate::trust::verifier::ClientVerifier;
 /// A listener's key pair, certificate and key fitting each other.
 pub(super) struct Pair {
     certificate: Arc<dyn ResolvesServerCert>,
+    fingerprint: Fingerprint,
     not_after: u64,
     names: ListenerNames,
 }
@@ -54,8 +55,9 @@ pub(super) fn load(
         true => ListenerNames::new(alternative_names(leaf)),
         false => ListenerNames::new(listener.names.iter().cloned()),
     };
+    let fingerprint = Fingerprint::of(leaf);
     let certificate = faults.take(format!("{at}.key"), tls::certified_key(chain, key?));
-    Some(Pair { certificate: certificate?, not_after: not_after?, names })
+    Some(Pair { certificate: certificate?, fingerprint, not_after: not_after?, names })
 }
 
 /// The DNS names and IP addresses that a certificate is for. What cannot be read is no name.
@@ -86,7 +88,8 @@ pub(super) fn server_side(
     listener: &ListenerSettings,
 ) -> Result<ListenerState, rustls::Error> {
     let (names, rules) = (Arc::new(pair.names), Arc::new(listener.rules.clone()));
-    ListenerState::new(verifier, pair.certificate, pair.not_after, names, listener.danger_tls12, rules)
+    let facts = (pair.fingerprint, pair.not_after);
+    ListenerState::new(verifier, pair.certificate, facts, names, listener.danger_tls12, rules)
 }
 
 #[cfg(test)]

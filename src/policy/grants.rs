@@ -1,6 +1,6 @@
 //! The compiled rights of one service, and the decisions they give.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -182,6 +182,21 @@ impl Grants {
     /// The queue groups that the service shares with others, and the first grant that says so.
     pub fn shared_groups(&self) -> impl Iterator<Item = (&GroupName, &RuleName)> {
         self.shared_groups.iter()
+    }
+
+    /// Whether both allow the same, whichever grants say so.
+    pub fn allows_as(&self, other: &Self) -> bool {
+        let patterns = |rules: &Rules| -> BTreeSet<Pattern> {
+            rules.list().iter().map(|rule| rule.pattern.clone()).collect()
+        };
+        let answers = |grants: &Self| grants.responses.as_ref().map(|(responses, _)| *responses);
+        self.connect.is_ok() == other.connect.is_ok()
+            && patterns(&self.publish) == patterns(&other.publish)
+            && patterns(&self.subscribe) == patterns(&other.subscribe)
+            && patterns(&self.deny_publish) == patterns(&other.deny_publish)
+            && patterns(&self.deny_subscribe) == patterns(&other.deny_subscribe)
+            && self.shared_groups.keys().eq(other.shared_groups.keys())
+            && answers(self) == answers(other)
     }
 
     /// What the grants say about answering requests, if they say anything.

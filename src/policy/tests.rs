@@ -381,3 +381,22 @@ fn ten_thousand_rules_decide_like_a_few() {
     assert!(denied(DenialReason::NoGrant)(grants.publish(&topic("area.10000.x"))));
     assert!(denied(DenialReason::NoGrant)(grants.subscribe(&pattern("area.*.x"), None)));
 }
+
+#[test]
+fn sessions_of_one_service_with_the_same_roles_share_their_rights() {
+    let policy = policy(vec![admits("all", &["*"])]);
+    let of = |name: &str, roles: &[Role]| policy.shared_grants(&service(name), roles);
+    let (clerk, none) = (of("billing", &[role("clerk")]), of("billing", &[]));
+    assert!(Arc::ptr_eq(&clerk, &of("billing", &[role("clerk")])));
+    assert!(!Arc::ptr_eq(&clerk, &none) && !Arc::ptr_eq(&none, &of("orders", &[])));
+    assert!(clerk.allows_as(&none));
+}
+
+#[test]
+fn what_is_kept_compiled_is_bounded() {
+    let policy = policy(vec![admits("all", &["*"])]);
+    for number in 0..MOST_COMPILED + 5 {
+        assert!(policy.shared_grants(&service(&format!("s{number}")), &[]).connect().is_ok());
+    }
+    assert_eq!(policy.compiled.lock().unwrap().len(), MOST_COMPILED);
+}

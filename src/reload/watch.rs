@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use notify::event::{AccessKind, AccessMode};
@@ -26,10 +26,24 @@ const MOST_LINKS: usize = 40;
 
 /// Watches the files of one configuration.
 pub(super) struct Watcher {
-    changed: Arc<Notify>,
+    changed: Arc<Signal>,
     system: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
     seen: Vec<Option<Look>>,
+}
+
+/// Wakes the reloader, and keeps since when there is something to look at.
+#[derive(Default)]
+struct Signal {
+    wake: Notify,
+    since: Mutex<Option<Instant>>,
+}
+
+impl Signal {
+    fn give(&self) {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        self.wake.notify_one();
+    }
 }
 
 /// What can be seen of a file without reading it.
@@ -42,11 +56,11 @@ struct Look {
 
 impl Watcher {
     pub(super) fn new(config: &Path, settings: &Settings) -> Self {
-        let changed = Arc::new(Notify::new());
+        let changed = Arc::<Signal>::default();
         let signal = changed.clone();
         let system = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| changes_something(&event)) {
-                signal.notify_one();
+                signal.give();
             }
         });
         if let Err(error) = &system {
@@ -82,12 +96,17 @@ impl Watcher {
 
     /// Waits for a notification.
     pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+        self.changed.wake.notified().await;
     }
 
     /// Acts as if a change had been notified.
     pub(super) fn look_again(&self) {
-        self.changed.notify_one();
+        self.changed.give();
+    }
+
+    /// When the first change was notified that nobody asked about yet.
+    pub(super) fn noticed(&self) -> Option<Instant> {
+        self.changed.since.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Waits until a change is likely to be finished.
@@ -95,7 +114,7 @@ impl Watcher {
         let latest = Instant::now() + LATEST;
         loop {
             let quiet = (Instant::now() + QUIET).min(latest);
-            if timeout_at(quiet, self.changed.notified()).await.is_err() {
+            if timeout_at(quiet, self.changed.wake.notified()).await.is_err() {
                 return;
             }
         }

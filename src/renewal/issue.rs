@@ -45,6 +45,13 @@ pub struct Issuer {
     lifetime: Duration,
 }
 
+impl PartialEq for Issuer {
+    /// The key fits the first certificate, so two of one chain and lifetime issue alike.
+    fn eq(&self, other: &Self) -> bool {
+        self.chain == other.chain && self.lifetime == other.lifetime
+    }
+}
+
 impl fmt::Debug for Issuer {
     /// Without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

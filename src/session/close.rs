@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
@@ -159,6 +162,12 @@ impl CloseReason {
         }
     }
 
+    /// Whether a revocation list or the deny list ended the session: such an end is never held back, paced or previewed
+    /// first.
+    pub fn is_revocation(self) -> bool {
+        matches!(self, Self::Revoked | Self::Denied)
+    }
+
     /// Whether the close frames of many such ends are spread over time. The sessions are mute at once; those whose
     /// certificate was revoked do not even stay connected.
     pub fn is_paced(self) -> bool {
@@ -184,6 +193,20 @@ impl CloseReason {
             | Self::RevocationUnknown
             | Self::Internal => false,
         }
+    }
+}
+
+impl Serialize for CloseReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
+    }
+}
+
+impl<'de> Deserialize<'de> for CloseReason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let label = String::deserialize(deserializer)?;
+        let known = Self::ALL.into_iter().find(|reason| reason.label() == label);
+        known.ok_or_else(|| D::Error::custom(format!("no reason is called {label:?}")))
     }
 }
 

@@ -32,6 +32,8 @@ impl Session {
         let judged = verdict::judge_again(&generation, &self.peer, &self.standing, unix_now());
         let upheld = judged.map_err(|overruled| {
             let reason = overruled.reason();
+            self.overruled =
+                self.gateway.noticed(generation.number).map(|noticed| (generation.number, noticed));
             audit::ended(
                 self.id,
                 &self.standing,

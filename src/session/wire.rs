@@ -254,14 +254,17 @@ impl<S: AsyncWrite> Writer<S> {
 }
 
 /// Sends the close frame behind what is still in the writer, ends TLS properly, and waits a moment for the peer to do
-/// the same: a socket closed with unread bytes is reset, and a reset swallows what was sent.
+/// the same: a socket closed with unread bytes is reset, and a reset swallows what was sent. `written` hears when the
+/// close frame is with the socket.
 pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite>(
     mut reader: Reader<S>,
     mut writer: Writer<S>,
     reason: CloseReason,
+    retry_after: Option<Duration>,
+    written: impl FnOnce(),
 ) {
     if let Some((code, text)) = reason.close_frame() {
-        match reason.retry_after() {
+        match retry_after {
             Some(wait) => {
                 let text = format!("{text} retry_after_ms={}", wait.as_millis());
                 websocket::close(&mut writer.buffer, code, &text);
@@ -273,6 +276,7 @@ pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite>(
         while writer.is_waiting() {
             writer.write_some().await?;
         }
+        written();
         writer.half.shutdown().await?;
         // On the heap: in the future it would be room that every session keeps for its end.
         let mut rest = vec![0; 1024];

@@ -67,13 +67,17 @@ impl Authority {
         &self.name
     }
 
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
     /// Last second, in Unix seconds.
     pub(crate) fn not_after(&self) -> u64 {
         self.not_after
     }
 
     /// Last second in which a path may end here, in Unix seconds.
-    fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.retires_at.map_or(self.not_after, |at| at.min(self.not_after))
     }
 
@@ -207,6 +211,14 @@ impl Authorities {
         loaded.check_dates(now, faults);
         loaded.check_unique(faults);
         loaded
+    }
+
+    /// Every certificate with the list of the configuration that it stands in.
+    pub(crate) fn by_kind(&self) -> impl Iterator<Item = (AuthorityKind, &Authority)> {
+        let kind = |place| {
+            if place < self.anchors.len() { AuthorityKind::Anchor } else { AuthorityKind::Intermediate }
+        };
+        self.all.iter().enumerate().map(move |(place, authority)| (kind(place), authority))
     }
 
     /// Anchors and intermediates.

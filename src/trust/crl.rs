@@ -8,6 +8,7 @@
 //! complete one, or one of a distribution point that the certificate names. A certificate that names none is judged
 //! by all lists of its issuer together. Every list that speaks for a certificate must be fresh.
 
+mod inventory;
 mod list;
 mod marks;
 
@@ -22,6 +23,7 @@ use super::domain::StaleLists;
 use crate::identity::certificate::{CrlNumber, IssuerId};
 use crate::identity::peer::PathLink;
 
+pub(crate) use inventory::ListSummary;
 use list::{RevocationList, Scope};
 
 pub use list::{CrlError, MAX_CLOCK_SKEW_SECS};

@@ -1,5 +1,7 @@
 //! One `[[trust]]` block: anchors, revocation and mapping, loaded together and consistent.
 
+mod inventory;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use crate::identity::TrustName;
 use crate::identity::certificate::{AnchorSetId, ClientUsage, Fingerprint, IssuerId};
 use crate::identity::mapping::Mapping;
 use crate::identity::peer::{self, PathAnchor, PathLink, VerifiedChain};
+pub use inventory::{AuthorityFacts, ListFacts};
 
 /// What one `[[trust]]` block configures, read from its files.
 #[derive(Debug, Clone)]

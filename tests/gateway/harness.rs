@@ -255,6 +255,16 @@ pub fn write_files(folder: &Path, setup: &Setup) -> (PathBuf, PathBuf) {
     (config, policy)
 }
 
+/// Further blocks of which `[reload]` lets a change end every session, unless a test says otherwise.
+fn unguarded(more: &str) -> String {
+    const OFF: &str = "[reload]\nmax_cut_percent = 100";
+    match (more.contains("max_cut_percent"), more.contains("[reload]")) {
+        (true, _) => more.into(),
+        (false, true) => more.replacen("[reload]", OFF, 1),
+        (false, false) => format!("{more}\n{OFF}"),
+    }
+}
+
 fn configuration(setup: &Setup) -> String {
     let usual = r#"
         [[trust.rule]]
@@ -295,7 +305,7 @@ fn configuration(setup: &Setup) -> String {
         renewal = setup.renewal.as_ref().map(renewal_block).unwrap_or_default(),
         rules = setup.rules.as_deref().unwrap_or(usual),
         limits = setup.limits,
-        more = setup.more,
+        more = unguarded(&setup.more),
     )
 }
 

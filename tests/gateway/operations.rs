@@ -1,6 +1,7 @@
 //! Running it: what the operator sees, and its orderly end.
 
 mod process;
+mod verbs;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

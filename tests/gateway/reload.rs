@@ -5,10 +5,14 @@
 mod anchors;
 mod deny;
 mod files;
+mod guard;
+mod preview;
+mod rollback;
 mod sessions;
 mod stale;
 mod trust;
 
+use portcullis::reload::{Ask, Report};
 use rustls::pki_types::CertificateDer;
 
 use crate::harness::{Ca, Harness, Issued, Profile, Setup, wait_until};
@@ -21,6 +25,34 @@ async fn start() -> Harness {
 
 async fn with(setup: Setup) -> Harness {
     Harness::with(Setup { more: NO_POLLING.into(), ..setup }).await
+}
+
+/// A gateway that refuses changes which end more than a fifth of the sessions.
+async fn guarded() -> Harness {
+    let more = format!("{NO_POLLING}\nmax_cut_percent = 20");
+    Harness::with(Setup { more, ..Setup::default() }).await
+}
+
+async fn dry_run(harness: &Harness) -> Report {
+    harness
+        .server
+        .reload_handle()
+        .try_files(Ask { dry_run: true, force: false })
+        .await
+        .expect("the gateway runs")
+}
+
+async fn force(harness: &Harness) -> Report {
+    harness
+        .server
+        .reload_handle()
+        .try_files(Ask { dry_run: false, force: true })
+        .await
+        .expect("the gateway runs")
+}
+
+async fn roll_back(harness: &Harness) -> Report {
+    harness.server.reload_handle().roll_back(Ask::default()).await.expect("the gateway runs")
 }
 
 pub fn faults(harness: &Harness) -> Vec<String> {

@@ -94,7 +94,7 @@ async fn rotate(harness: &Harness, client: &Issued, second: &Ca) {
     let before = number();
     trust(harness, &[&harness.pki.ca]);
     installed(harness, before).await;
-    assert_eq!(guest.closed().await, Closed::Frame(4403, "untrusted".into()));
+    assert_eq!(guest.closed().await.paced(), Closed::Frame(4403, "untrusted".into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -191,6 +191,19 @@ async fn the_gateways_pace_is_kept() {
     assert!(before.elapsed() >= Duration::from_secs(165));
 }
 
+/// A gateway that sends thousands away spreads their return; the certificate on disk may be the next one already.
+#[tokio::test(start_paused = true)]
+async fn a_paced_end_is_followed_by_a_return_at_the_time_it_names() {
+    let mut gateway = Gateway::new();
+    let (client, peer) = gateway.connect().await;
+    let mut events = client.events();
+    peer.close(4403, "untrusted retry_after_ms=61500").await;
+    let (_, retry_in) = disconnected(&mut events).await;
+    let (least, most) = (Duration::from_millis(61_500), Duration::from_millis(61_500) * 5 / 4);
+    assert!(retry_in.is_some_and(|wait| (least..=most).contains(&wait)), "{retry_in:?}");
+    let _peer = gateway.accept().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_verdict_is_asked_about_slowly_and_a_fault_soon() {
     let mut gateway = Gateway::new();

@@ -1,6 +1,7 @@
 //! The files that are shipped as examples say what the code does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::*;
 use crate::policy::{Policy, matrix_of_everybody};
@@ -32,7 +33,7 @@ fn limits_of_the_example() -> BTreeMap<&'static str, &'static str> {
 #[test]
 fn the_example_is_whole_and_its_limits_are_the_defaults() {
     assert_eq!(example().limits, Limits::default());
-    assert_eq!(example().reload.poll_interval, super::super::check::POLL_INTERVAL);
+    assert_eq!(example().reload.poll_interval, Duration::from_millis(super::super::check::POLL_INTERVAL_MS));
 }
 
 /// Every key that the example shows is understood, every key that is understood is shown, and each stands for a limit

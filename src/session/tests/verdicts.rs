@@ -54,7 +54,7 @@ async fn a_lost_anchor_ends_the_sessions_below_it() {
     let world = World::new();
     let mut peer = world.connect("orders").await;
     world.change(|next| next.trust = Authority::new("another").trust(1, &[]));
-    assert_eq!(peer.closed().await, (4403, "untrusted".into()));
+    assert_eq!(peer.closed_paced().await, (4403, "untrusted".into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +63,7 @@ async fn a_service_that_may_no_longer_connect_is_sent_away() {
     let (mut banned, mut other) = (world.connect("orders").await, world.connect("billing").await);
     let ban = "[[grant]]\nname = \"ban\"\nservices = [\"orders\"]\nconnect = false\n";
     world.change_policy(&format!("{OPEN}\n{ban}"));
-    assert_eq!(banned.closed().await, (1008, "connect_forbidden".into()));
+    assert_eq!(banned.closed_paced().await, (1008, "connect_forbidden".into()));
     other.subscribe(1, "a").await;
 }
 

@@ -14,6 +14,7 @@ use crate::clock::unix_now;
 use crate::connection::{OriginRule, UpgradeRules};
 use crate::gateway::Gateway;
 use crate::generation::{Generation, ListenerNames, ListenerState};
+use crate::identity::certificate::Fingerprint;
 use crate::identity::peer::VerifiedPeer;
 use crate::identity::{ServiceIdentity, ServiceName};
 use crate::limits::Limits;
@@ -131,7 +132,7 @@ impl World {
             limits: current.limits.clone(),
         };
         change(&mut next);
-        self.gateway.install(Arc::new(next));
+        self.gateway.install(Arc::new(next), tokio::time::Instant::now());
     }
 
     /// Publishes messages of so many bytes all at once, and tells how many were taken.
@@ -175,7 +176,8 @@ fn named_listener(
     let certificate = tls::certified_key(vec![leaf.der.clone()], leaf.key_der()).unwrap();
     let rules = UpgradeRules { path: "/".into(), default_dialect: None, origins: OriginRule::DenyPresent };
     let verifier = Arc::new(ClientVerifier::new(trust));
-    ListenerState::new(verifier, certificate, u64::MAX, names, false, Arc::new(rules)).unwrap()
+    let facts = (Fingerprint::of(&leaf.der), u64::MAX);
+    ListenerState::new(verifier, certificate, facts, names, false, Arc::new(rules)).unwrap()
 }
 
 /// A frame of the gateway.
@@ -317,6 +319,14 @@ impl Peer {
                 other => panic!("expected a close frame, found {other:?}"),
             }
         }
+    }
+
+    /// The same for an end that is paced, without what it says about coming back.
+    pub(super) async fn closed_paced(&mut self) -> (u16, String) {
+        let (code, text) = self.closed().await;
+        let (reason, hint) = text.split_once(" retry_after_ms=").expect("a hint");
+        assert!(hint.parse::<u64>().is_ok_and(|hint| hint >= 1_000), "{hint}");
+        (code, reason.into())
     }
 
     /// Goes away, and tells how the session saw its end.

@@ -27,6 +27,21 @@ pub enum Closed {
     Gone,
 }
 
+impl Closed {
+    /// What a paced end says, whenever it asks to come back.
+    pub fn paced(self) -> Self {
+        match self {
+            Self::Frame(code, text) => {
+                let (reason, hint) = text.split_once(" retry_after_ms=").expect("a hint");
+                let hint: u64 = hint.parse().expect("milliseconds");
+                assert!((1_000..63_000).contains(&hint), "{hint}");
+                Self::Frame(code, reason.into())
+            }
+            Self::Gone => Self::Gone,
+        }
+    }
+}
+
 impl Peer {
     pub(super) fn new(socket: WebSocketStream<TlsStream<TcpStream>>, response: Response) -> Self {
         Self { socket, response, hello: Value::Null }

@@ -56,7 +56,7 @@ async fn each_kind_of_entry_closes_whom_it_names_and_keeps_them_out() {
         print.to_uppercase().as_bytes().chunks(2).map(String::from_utf8_lossy).collect::<Vec<_>>().join(":");
     let mut stays = harness.connect("billing", &["writer"]).await;
     for (entry, named) in [
-        (format!("services = [\"mallory\"]"), "the service mallory".to_owned()),
+        ("services = [\"mallory\"]".to_owned(), "the service mallory".to_owned()),
         (format!("fingerprints = [\"{print}\"]"), format!("fingerprint {print}")),
         (format!("fingerprints = [\"{colons}\"]"), format!("fingerprint {print}")),
         (format!("serials = [\"{serial}\"]"), format!("serial {serial}")),

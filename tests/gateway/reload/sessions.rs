@@ -20,7 +20,7 @@ async fn an_anchor_that_goes_takes_its_sessions_with_it() {
     let mut leaves = harness.connect_as(&guest).await;
     let mut stays = harness.connect("billing", &[]).await;
     trust(&harness, &[&harness.pki.ca]);
-    assert_eq!(leaves.closed().await, frame(4403, "untrusted"));
+    assert_eq!(leaves.closed().await.paced(), frame(4403, "untrusted"));
     assert!(!may_connect(&harness, &guest).await);
     stays.nothing_came().await;
 }
@@ -31,7 +31,7 @@ async fn a_root_of_the_same_name_with_another_key_is_another_root() {
     let mut leaves = harness.connect("billing", &[]).await;
     let impostor = Ca::root("test root");
     trust(&harness, &[&impostor]);
-    assert_eq!(leaves.closed().await, frame(4403, "untrusted"));
+    assert_eq!(leaves.closed().await.paced(), frame(4403, "untrusted"));
 }
 
 #[tokio::test]
@@ -47,8 +47,8 @@ async fn who_maps_to_another_service_now_is_closed() {
     subscribe(&mut stays, "s", "orders.>").await;
     let by_name = r#"match = { cn = "{service}", uri = "spiffe://test.internal/service/{service}" }"#;
     reconfigure(&harness, by_name, r#"match = { dns = "{service}.services.test.internal" }"#);
-    assert_eq!(leaves.closed().await, frame(1008, "identity_changed"));
-    assert_eq!(goes_too.closed().await, frame(1008, "identity_changed"));
+    assert_eq!(leaves.closed().await.paced(), frame(1008, "identity_changed"));
+    assert_eq!(goes_too.closed().await.paced(), frame(1008, "identity_changed"));
     let again = harness.connect_as(&harness.pki.issue(&renamed)).await;
     assert_eq!(again.hello["service"], "invoices");
     stays.nothing_came().await;
@@ -61,13 +61,13 @@ async fn who_may_not_connect_any_more_is_closed() {
         (harness.connect("billing", &[]).await, harness.connect("checkout", &[]).await);
     let out = "[[grant]]\nname = \"out\"\nservices = [\"billing\"]\nconnect = false\n";
     harness.set_policy(&format!("{POLICY}{out}")).await;
-    assert_eq!(leaves.closed().await, frame(1008, "connect_forbidden"));
+    assert_eq!(leaves.closed().await.paced(), frame(1008, "connect_forbidden"));
     assert!(!may_connect(&harness, &service(&harness, "billing", &[])).await);
     stays.nothing_came().await;
     harness.set_policy("").await;
     stays.nothing_came().await;
     harness.set_policy("# nobody may do anything").await;
-    assert_eq!(stays.closed().await, frame(1008, "connect_forbidden"));
+    assert_eq!(stays.closed().await.paced(), frame(1008, "connect_forbidden"));
 }
 
 #[tokio::test]

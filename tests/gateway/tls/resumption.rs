@@ -149,7 +149,7 @@ async fn a_client_whose_ca_was_removed_is_refused_when_it_comes_back() {
     let successor = Ca::root("successor");
     harness.pki.write("crl.pem", &successor.crl(3_600));
     harness.pki.write("anchors.pem", &successor.pem);
-    assert_eq!(session.closed().await, Closed::Frame(4403, "untrusted".into()));
+    assert_eq!(session.closed().await.paced(), Closed::Frame(4403, "untrusted".into()));
     assert_eq!(end_of(&harness, config).await, End::Alert(AlertDescription::UnknownCA));
 }
 
@@ -162,7 +162,7 @@ async fn a_client_whose_mapping_changed_is_refused_when_it_comes_back() {
     let text = std::fs::read_to_string(&harness.config).expect("the configuration");
     let changed = text.replace("spiffe://test.internal/service", "spiffe://elsewhere.internal/service");
     replace(&harness.config, changed.as_bytes());
-    assert_eq!(session.closed().await, Closed::Frame(1008, "identity_changed".into()));
+    assert_eq!(session.closed().await.paced(), Closed::Frame(1008, "identity_changed".into()));
     let stream = harness.tls_with(config, "localhost").await.expect("a handshake");
     assert_eq!(Raw::over(stream).ask(&crate::harness::raw::Head::upgrade()).await.status, 403);
 }
