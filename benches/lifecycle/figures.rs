@@ -67,7 +67,7 @@ impl fmt::Display for Promises {
         if self.all_hold() {
             return write!(f, "All {} promises hold.", self.held);
         }
-        write!(f, "**{} of {} promises do not hold:**\n", self.broken.len(), self.broken.len() + self.held)?;
+        writeln!(f, "**{} of {} promises do not hold:**", self.broken.len(), self.broken.len() + self.held)?;
         self.broken.iter().try_for_each(|broken| write!(f, "\n- {broken}"))
     }
 }

@@ -21,7 +21,7 @@ mod server;
 mod session;
 mod streams;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +34,9 @@ use figures::Promises;
 struct Arguments {
     #[command(subcommand)]
     measurement: Option<Measurement>,
+    /// Another build of the gateway
+    #[arg(long, global = true)]
+    binary: Option<PathBuf>,
     /// Given by `cargo bench`
     #[arg(long, hide = true, global = true)]
     bench: bool,
@@ -59,13 +62,13 @@ fn main() -> ExitCode {
         eprintln!("lifecycle: nothing measured; name one: rotation, revocation, crl (see --help)");
         return ExitCode::SUCCESS;
     };
-    let binary = Path::new(env!("CARGO_BIN_EXE_portcullis"));
+    let binary = arguments.binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into());
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let promises: Promises = LocalSet::new().block_on(&runtime, async {
         match measurement {
-            Measurement::Rotation(arguments) => rotation::measure(&arguments, binary).await,
-            Measurement::Revocation(arguments) => revocation::measure(&arguments, binary).await,
-            Measurement::Crl(arguments) => crl::measure(&arguments, binary).await,
+            Measurement::Rotation(arguments) => rotation::measure(&arguments, &binary).await,
+            Measurement::Revocation(arguments) => revocation::measure(&arguments, &binary).await,
+            Measurement::Crl(arguments) => crl::measure(&arguments, &binary).await,
         }
     });
     println!("\n{promises}");

@@ -119,7 +119,7 @@ pub async fn measure(arguments: &Arguments, binary: &Path) -> Promises {
     text += &own_reloads(attempts_before, attempts);
     let _ = writeln!(
         text,
-        "\n| TCP connect to `hello` | connections | failed | p50 | p99 | most |\n|---|---:|---:|---:|---:|---:|\n{}\n{}",
+        "\n| TCP connect to `hello` | connections | failed | p50 | p99 | most |\n|---|---:|---:|---:|---:|---:|\n{}\n{}\n",
         opening_row("with reloads", &with),
         opening_row("without", &without)
     );
