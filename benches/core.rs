@@ -1,4 +1,5 @@
-//! The costs of one message that do no I/O: decode, decide, match, encode. `cargo bench --bench core`.
+//! The costs that do no I/O: of a message decode, decide, match, encode; of a certificate its chain and its revocation.
+//! `cargo bench --bench core`.
 
 use std::hint::black_box;
 
@@ -9,6 +10,15 @@ use portcullis::protocol::json::{self, DecodeLimits};
 use portcullis::protocol::{Command, Headers, Message, Sid};
 use portcullis::topic::{Pattern, PatternIndex, Topic};
 use portcullis::websocket::{self, Utf8Bytes};
+
+#[allow(dead_code, reason = "the tests need more of it")]
+#[path = "../tests/gateway/harness/pki.rs"]
+mod pki;
+
+/// For the files of a gateway, of which there is none here.
+fn replace(path: &std::path::Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).expect("written");
+}
 
 const SMALL: usize = 128;
 const LARGE: usize = 16 * 1024;
@@ -158,5 +168,71 @@ mod policy_verdict {
     #[divan::bench(sample_count = 10, sample_size = 1, args = RULES)]
     fn compile(bencher: Bencher, rules: usize) {
         bencher.bench_local(|| grants(black_box(rules)));
+    }
+}
+
+/// A client's certificate against a revocation list with so many entries, of which none is its own.
+mod revocation {
+    use portcullis::identity::TrustName;
+    use portcullis::identity::mapping::Mapping;
+    use portcullis::trust::{RevocationSettings, TrustDomain, TrustDomains, TrustSettings, pem};
+    use rcgen::SerialNumber;
+    use rustls::pki_types::{CertificateDer, UnixTime};
+
+    use super::*;
+    use pki::{Ca, Profile};
+
+    const ENTRIES: [u32; 2] = [0, 100_000];
+
+    /// A trust domain with such a list and a certificate that it trusts.
+    fn domain(entries: u32) -> (TrustSettings, CertificateDer<'static>) {
+        let ca = Ca::root("bench root");
+        let issued = ca.issue(&Profile::service("checkout", &[]));
+        let mut other = ca.issue(&Profile::service("other", &[]));
+        for entry in 0..u128::from(entries) {
+            let serial = entry.wrapping_mul(0x1e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 2 | 1 << 126;
+            other.serial = SerialNumber::from_slice(&serial.to_be_bytes());
+            ca.revoke(&other);
+        }
+        let lists = pem::revocation_lists(ca.crl(86_400).as_bytes()).expect("a list");
+        let settings = TrustSettings {
+            name: TrustName::parse("bench").expect("a name"),
+            anchors: vec![ca.certificate.clone()],
+            retire: Vec::new(),
+            intermediates: Vec::new(),
+            revocation: RevocationSettings::Enforced(lists),
+            mapping: Mapping::new(Vec::new(), Vec::new()),
+        };
+        (settings, issued.chain[0].clone())
+    }
+
+    fn trust(settings: TrustSettings) -> TrustDomains {
+        let domain = TrustDomain::new(settings, UnixTime::now()).expect("a domain");
+        TrustDomains::new(vec![domain]).expect("one domain")
+    }
+
+    #[divan::bench(sample_size = MANY, args = ENTRIES)]
+    fn look_up_one_certificate(bencher: Bencher, entries: u32) {
+        let (settings, leaf) = domain(entries);
+        let (trust, now) = (trust(settings), UnixTime::now());
+        let chain = trust.verify(&leaf, &[], now).expect("a good chain");
+        let lists = trust.domains()[0].revocation_lists().expect("lists");
+        bencher.bench_local(|| lists.status(black_box(&chain.links()[0]), now));
+    }
+
+    #[divan::bench(sample_size = SOME, args = ENTRIES)]
+    fn verify_a_chain(bencher: Bencher, entries: u32) {
+        let (settings, leaf) = domain(entries);
+        let (trust, now) = (trust(settings), UnixTime::now());
+        bencher.bench_local(|| trust.verify(black_box(&leaf), &[], now).expect("a good chain"));
+    }
+
+    #[divan::bench(sample_count = 10, sample_size = 1, args = ENTRIES)]
+    fn load_a_list(bencher: Bencher, entries: u32) {
+        let (settings, _) = domain(entries);
+        let now = UnixTime::now();
+        bencher
+            .with_inputs(|| settings.clone())
+            .bench_local_values(|settings| TrustDomain::new(settings, now).expect("a domain"));
     }
 }

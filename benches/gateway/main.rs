@@ -5,7 +5,9 @@
 //! builds in turns, because two runs on a shared machine are not comparable.
 
 mod scenario;
+#[allow(dead_code, reason = "benches/lifecycle needs more of it")]
 mod server;
+#[allow(dead_code, reason = "benches/lifecycle needs more of it")]
 mod session;
 mod table;
 

@@ -1,12 +1,13 @@
 //! A client that costs as little as possible: frames encoded beforehand, and incoming ones only counted.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -16,6 +17,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrad
     Sec-WebSocket-Protocol: portcullis.json.v1\r\n\r\n";
 const MASK: [u8; 4] = [0x5a, 0x17, 0xc3, 0x88];
 const TEXT: u8 = 0x81;
+const CLOSE: u8 = 0x88;
 const READ: usize = 64 * 1024;
 
 /// A session whose `hello` was read.
@@ -24,49 +26,76 @@ pub struct Session {
     incoming: BytesMut,
 }
 
+/// What a gateway sent.
+pub enum Frame {
+    Text(BytesMut),
+    Close { code: u16, reason: String },
+    Control,
+}
+
 impl Session {
-    /// A full handshake, the upgrade, and the first frame.
     pub async fn open(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
-        let socket = TcpStream::connect(address).await.expect("a connection");
-        socket.set_nodelay(true).expect("no delay");
+        Self::try_open(address, config).await.expect("a session")
+    }
+
+    /// A full handshake, the upgrade, and the first frame.
+    pub async fn try_open(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").expect("a name");
-        let mut stream =
-            TlsConnector::from(config.clone()).connect(name, socket).await.expect("a TLS session");
-        stream.write_all(REQUEST).await.expect("a request");
+        let mut stream = TlsConnector::from(config.clone()).connect(name, socket).await?;
+        stream.write_all(REQUEST).await?;
         let mut incoming = BytesMut::new();
         let end = loop {
             if let Some(end) = incoming.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end + 4;
             }
-            assert_ne!(stream.read_buf(&mut incoming).await.expect("an answer"), 0, "closed before the 101");
+            if stream.read_buf(&mut incoming).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         };
         let head = incoming.split_to(end);
-        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        if !head.starts_with(b"HTTP/1.1 101") {
+            return Err(io::Error::other(String::from_utf8_lossy(&head)));
+        }
         let mut session = Self { stream, incoming };
-        session.next().await;
-        session
+        match session.frame().await? {
+            Frame::Text(hello) if hello.starts_with(br#"{"op":"hello""#) => Ok(session),
+            Frame::Close { code, reason } => Err(io::Error::other(format!("closed: {code} {reason}"))),
+            Frame::Text(_) | Frame::Control => Err(io::Error::other("the first frame is no `hello`")),
+        }
     }
 
     /// Sends one message that is answered by exactly one.
     pub async fn ask(&mut self, text: &str) {
-        self.stream.write_all(&frame(text)).await.expect("sent");
-        let answer = self.next().await;
-        assert!(answer.starts_with(br#"{"op":"ok""#), "{}", String::from_utf8_lossy(&answer));
+        self.send(text).await.expect("sent");
+        match self.frame().await.expect("an answer") {
+            Frame::Text(answer) if answer.starts_with(br#"{"op":"ok""#) => {}
+            Frame::Text(answer) => panic!("{}", String::from_utf8_lossy(&answer)),
+            Frame::Close { code, reason } => panic!("closed: {code} {reason}"),
+            Frame::Control => panic!("a control frame instead of an answer"),
+        }
+    }
+
+    /// Sends one message.
+    pub async fn send(&mut self, text: &str) -> io::Result<()> {
+        self.stream.write_all(&frame(text)).await?;
+        self.stream.flush().await
+    }
+
+    /// Waits for the next frame.
+    pub async fn frame(&mut self) -> io::Result<Frame> {
+        next_frame(&mut self.stream, &mut self.incoming).await
+    }
+
+    /// The certificate that the gateway showed.
+    pub fn gateway_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.stream.get_ref().1.peer_certificates()?.first()
     }
 
     pub fn split(self) -> (Counter, WriteHalf<TlsStream<TcpStream>>) {
         let (stream, sink) = tokio::io::split(self.stream);
         (Counter { stream, incoming: self.incoming }, sink)
-    }
-
-    async fn next(&mut self) -> BytesMut {
-        loop {
-            if let Some((opcode, message)) = take_frame(&mut self.incoming) {
-                assert_eq!(opcode, TEXT, "{}", String::from_utf8_lossy(&message));
-                return message;
-            }
-            assert_ne!(self.stream.read_buf(&mut self.incoming).await.expect("a frame"), 0, "closed");
-        }
     }
 }
 
@@ -83,10 +112,33 @@ impl Counter {
         assert_ne!(self.stream.read_buf(&mut self.incoming).await.expect("frames"), 0, "closed");
         let mut messages = 0;
         while let Some((opcode, message)) = take_frame(&mut self.incoming) {
-            assert_ne!(opcode, 0x88, "the gateway closed: {}", String::from_utf8_lossy(&message));
+            assert_ne!(opcode, CLOSE, "the gateway closed: {}", String::from_utf8_lossy(&message));
             messages += usize::from(opcode == TEXT);
         }
         messages
+    }
+
+    /// Waits for the next frame.
+    pub async fn frame(&mut self) -> io::Result<Frame> {
+        next_frame(&mut self.stream, &mut self.incoming).await
+    }
+}
+
+async fn next_frame(stream: &mut (impl AsyncRead + Unpin), incoming: &mut BytesMut) -> io::Result<Frame> {
+    loop {
+        match take_frame(incoming) {
+            Some((TEXT, text)) => return Ok(Frame::Text(text)),
+            Some((CLOSE, payload)) => {
+                let (code, reason) = payload.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+                let reason = String::from_utf8_lossy(reason).into_owned();
+                return Ok(Frame::Close { code: u16::from_be_bytes(*code), reason });
+            }
+            Some(_) => return Ok(Frame::Control),
+            None if stream.read_buf(incoming).await? == 0 => {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            None => {}
+        }
     }
 }
 
