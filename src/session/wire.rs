@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::CloseReason;
 use crate::limits::Limits;
@@ -32,6 +32,9 @@ const RETAINED_BUSY: usize = 32 * 1024;
 
 /// How long a peer has to read the close frame and to answer it.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How long a revoked session waits between its close frame and the rest of its end, which costs as much again and is in no
+/// hurry: one list may end thousands, and by then the others have their close frames.
+const LET_OTHERS_GO: Duration = Duration::from_millis(500);
 
 /// The reading end.
 pub(super) struct Reader<S> {
@@ -277,6 +280,9 @@ pub(super) async fn say_goodbye<S: AsyncRead + AsyncWrite>(
             writer.write_some().await?;
         }
         written();
+        if reason.is_revocation() {
+            sleep(LET_OTHERS_GO).await;
+        }
         writer.half.shutdown().await?;
         // On the heap: in the future it would be room that every session keeps for its end.
         let mut rest = vec![0; 1024];

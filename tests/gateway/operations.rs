@@ -1,5 +1,6 @@
 //! Running it: what the operator sees, and its orderly end.
 
+mod endurance;
 mod process;
 mod verbs;
 

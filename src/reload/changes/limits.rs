@@ -9,14 +9,17 @@ pub(super) fn changes(before: &Limits, after: &Limits) -> Vec<LimitChange> {
     if before == after {
         return Vec::new();
     }
-    let differs = |((key, before), (_, after)): ((&str, Option<u64>), (&str, Option<u64>))| {
+    let differs = |((key, before), (_, after)): (Limit, Limit)| {
         (before != after).then(|| LimitChange { key: key.into(), before, after })
     };
     table(before).into_iter().zip(table(after)).filter_map(differs).collect()
 }
 
+/// A key and its value; `None` is unlimited.
+type Limit = (&'static str, Option<u64>);
+
 /// Every limit under its key in the configuration. Taken apart by name, so that one that is added is not forgotten.
-fn table(limits: &Limits) -> Vec<(&'static str, Option<u64>)> {
+fn table(limits: &Limits) -> Vec<Limit> {
     let Limits {
         open_deadline,
         max_opening,

@@ -426,5 +426,5 @@ async fn a_policy_that_lets_the_service_in_no_more_refuses_its_proof_by_ending_i
     peer.send(message).await;
     let ban = "[[grant]]\nname = \"ban\"\nservices = [\"orders\"]\nconnect = false\n";
     world.change_policy(&format!("{OPEN}\n{ban}"));
-    assert_eq!(peer.closed().await, (1008, "connect_forbidden".into()));
+    assert_eq!(peer.closed_paced().await, (1008, "connect_forbidden".into()));
 }

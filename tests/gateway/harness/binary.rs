@@ -71,6 +71,11 @@ impl Binary {
         assert!(sent.expect("kill").success());
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until it has ended.
     pub async fn ended(mut self) -> Ended {
         drop(self.child.stdin.take());

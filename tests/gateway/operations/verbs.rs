@@ -18,7 +18,7 @@ async fn quiet() -> Harness {
     Harness::with(Setup { gateway: ADMIN.into(), more, ..Setup::default() }).await
 }
 
-async fn post(socket: &Path, target: &str, body: &str) -> (u16, Value) {
+pub(super) async fn post(socket: &Path, target: &str, body: &str) -> (u16, Value) {
     let mut stream = UnixStream::connect(socket).await.expect("an admin socket");
     let length = body.len();
     let head =
