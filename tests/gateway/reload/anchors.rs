@@ -69,7 +69,7 @@ async fn an_end_in_the_past_cuts_at_once_and_can_be_taken_back() {
     let (harness, _new_root, mut on_old, mut on_new) = overlapping().await;
     let (past, _) = moment(-60);
     retire(&harness, &past);
-    assert_eq!(on_old.closed_paced().await, Closed::Frame(4403, "untrusted".into()));
+    assert_eq!(on_old.closed().await.paced(), Closed::Frame(4403, "untrusted".into()));
     let issued = service(&harness, "billing", &[]);
     assert!(!may_connect(&harness, &issued).await);
     on_new.nothing_came().await;
