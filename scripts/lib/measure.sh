@@ -17,13 +17,13 @@ begin_measuring() {
 # The comment at the head of the script is its help.
 print_help() { sed -n '2,/^$/s/^# \{0,1\}//p' "$SCRIPT"; }
 
+# machine BUILD: with what was measured.
 machine() {
     local model
     model=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
-    # shellcheck disable=SC2016 # the backquotes are Markdown
-    printf '%s, %s cores (%s), Linux %s, %s, `cargo bench` profile.\n' \
+    printf '%s, %s cores (%s), Linux %s, %s, %s.\n' \
         "$(date +%F)" "$(nproc)" "${model:-$(uname -m)}" "$(uname -r | cut -d- -f1)" \
-        "$(rustc --version | cut -d' ' -f1-2)"
+        "$(rustc --version | cut -d' ' -f1-2)" "$1"
     printf 'Load average before the run: %s.\n' "$(cut -d' ' -f1 /proc/loadavg)"
 }
 
@@ -69,7 +69,7 @@ measure_lifecycle() {
     trap "rm -f -- '$results'" EXIT
     # Built before the load is looked at and anything is measured.
     cargo bench --quiet --bench lifecycle --no-run
-    machine | tee "$results"
+    machine 'cargo bench profile' | tee "$results"
     printf '\n' | tee -a "$results"
     cargo bench --quiet --bench lifecycle -- "$PROGRAM" "${arguments[@]}" | tee -a "$results" || status=$?
     ((status == 0)) || fail 'a promise does not hold, or the measurement failed; no document was changed'

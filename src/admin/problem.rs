@@ -4,8 +4,8 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
+use crate::problem;
 use crate::reload::Unavailable;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -13,14 +13,6 @@ pub(super) struct Problem {
     status: StatusCode,
     kind: &'static str,
     detail: String,
-}
-
-#[derive(Serialize)]
-struct Document<'p> {
-    r#type: String,
-    title: &'static str,
-    status: u16,
-    detail: &'p str,
 }
 
 impl Problem {
@@ -61,13 +53,7 @@ impl From<Unavailable> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let document = Document {
-            r#type: format!("urn:portcullis:problem:{}", self.kind),
-            title: self.status.canonical_reason().unwrap_or("Refused"),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-        };
-        let body = serde_json::to_string(&document).expect("a flat structure of texts serialises") + "\n";
-        (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let body = problem::document(self.kind, self.status, &self.detail) + "\n";
+        (self.status, [(CONTENT_TYPE, problem::MEDIA_TYPE)], body).into_response()
     }
 }

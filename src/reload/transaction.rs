@@ -52,74 +52,64 @@ impl Reloader {
         report
     }
 
-    /// Takes a valid set, unless it would end too many sessions.
+    /// Takes a valid set, unless it would end too many sessions. What it revokes goes ahead: that waits for no preview, which
+    /// may take a second, and for no guard.
     async fn consider(
         &mut self,
         mut candidate: Candidate,
         change: Change,
         current: Arc<Generation>,
     ) -> Report {
-        let guard = self.basis().guard();
-        let compared_with = current.number;
-        if !candidate.changes.can_cut() {
-            let (changes, live) = (candidate.changes.clone(), self.gateway.registry.sessions());
+        let (changes, live) = (candidate.changes.clone(), self.gateway.registry.sessions());
+        let report = |attempt, preview| Report {
+            dry_run: false,
+            attempt,
+            compared_with: current.number,
+            changes: changes.clone(),
+            preview,
+        };
+        if !changes.can_cut() {
             let (attempt, installed) = self.take(candidate, change.noticed);
-            let preview = self.count_revoked(current, installed, live).await;
-            return Report { dry_run: false, attempt, compared_with, changes, preview };
+            let preview = self.count(&current, installed, live).await;
+            return report(attempt, preview);
         }
-        let changes = candidate.changes.clone();
-        // A preview may take a second, and a revocation does not wait for it.
-        let mut before = current.clone();
-        if let Some(revised) = candidate.revised.take() {
-            let (revised, live) = (Arc::new(revised), self.gateway.registry.sessions());
-            let preview = judged(current.clone(), revised.clone(), live).await;
-            if preview.cut() > 0 {
-                self.gateway.install(revised.clone(), change.noticed);
-                audit::reloaded(revised.number, "revocations, ahead of the rest");
-                self.digest = None;
-                self.alarm(&preview, &revised);
-                candidate.generation.number = revised.number + 1;
-                before = revised;
-            } else {
-                candidate.revised = Arc::into_inner(revised);
-            }
-        }
-        let (gateway, against) = (self.gateway.clone(), before.clone());
+        let revised = candidate.revised.take().map(|revised| {
+            let revised = self.revoke(revised, "revocations, ahead of the rest", change.noticed);
+            candidate.generation.number = revised.number + 1;
+            revised
+        });
+        let against = (current.clone(), revised.clone());
         let previewing = spawn_blocking(move || {
-            let preview = candidate.preview(&against, &gateway.registry.sessions(), unix_now());
+            let against = Against { current: &against.0, revised: against.1.as_deref() };
+            let preview = Preview::of(&candidate.generation, against, &live, unix_now());
             (candidate, preview)
         });
-        let (mut candidate, preview) = match previewing.await {
+        let held_back = |faults| match &revised {
+            Some(revised) => Attempt::RevocationsOnly { generation: revised.number, faults },
+            None => Attempt::Refused { faults },
+        };
+        let (candidate, preview) = match previewing.await {
             Ok(previewed) => previewed,
             Err(failed) => {
                 self.retry = Retry::Always;
-                let attempt = Attempt::Refused { faults: vec![failure(&failed)] };
-                return Report { changes, ..Report::of(attempt, false, compared_with) };
+                return report(held_back(vec![failure(&failed)]), Preview::default());
             }
         };
-        let mut faults = Faults::default();
-        if !change.force
-            && let Err(why) = guard.check(&preview, change.source.forcing())
-        {
+        self.alarm(&preview, revised.as_ref().map_or(current.number, |revised| revised.number));
+        let judged = self.basis().guard().check(&preview, change.source.forcing());
+        if let (Err(why), false) = (judged, change.force) {
+            let mut faults = Faults::default();
             faults.add("reload.max_cut_percent", why);
             if let MadeOf::Files { digest, .. } = candidate.made_of {
                 self.retry = Retry::WhenChanged(digest);
             }
-            let went_ahead = (before.number > current.number).then_some(before.number);
-            let revised = candidate.revised.take();
-            let refused = self.refuse(texts(&faults), revised, change, current).await;
-            if let (Some(generation), Attempt::Refused { faults }) = (went_ahead, &refused.attempt) {
-                let attempt = Attempt::RevocationsOnly { generation, faults: faults.clone() };
-                return Report { attempt, changes, preview, ..refused };
-            }
-            return Report { changes, preview, ..refused };
+            return report(held_back(texts(&faults)), preview);
         }
-        let (attempt, installed) = self.take(candidate, change.noticed);
-        self.alarm(&preview, &installed);
-        Report { dry_run: false, attempt, compared_with, changes, preview }
+        let (attempt, _) = self.take(candidate, change.noticed);
+        report(attempt, preview)
     }
 
-    /// Refuses a set; what it revokes applies all the same.
+    /// Refuses a set that is not valid; what it revokes applies all the same.
     async fn refuse(
         &mut self,
         faults: Vec<String>,
@@ -127,19 +117,23 @@ impl Reloader {
         change: Change,
         current: Arc<Generation>,
     ) -> Report {
-        let compared_with = current.number;
         let Some(revised) = revised else {
-            return Report::of(Attempt::Refused { faults }, false, compared_with);
+            return Report::of(Attempt::Refused { faults }, false, current.number);
         };
-        let (generation, live) = (revised.number, self.gateway.registry.sessions());
-        let changes = Changes::between(&current, &revised);
+        let (changes, live) = (Changes::between(&current, &revised), self.gateway.registry.sessions());
+        let revised = self.revoke(revised, "revocations alone; the rest was refused", change.noticed);
+        let attempt = Attempt::RevocationsOnly { generation: revised.number, faults };
+        let preview = self.count(&current, revised, live).await;
+        Report { dry_run: false, attempt, compared_with: current.number, changes, preview }
+    }
+
+    /// Makes revocations alone the current generation.
+    fn revoke(&mut self, revised: Generation, what: &'static str, noticed: Instant) -> Arc<Generation> {
         let revised = Arc::new(revised);
-        self.gateway.install(revised.clone(), change.noticed);
+        self.gateway.install(revised.clone(), noticed);
         self.digest = None;
-        audit::reloaded(generation, "revocations alone; the rest was refused");
-        let preview = self.count_revoked(current, revised, live).await;
-        let attempt = Attempt::RevocationsOnly { generation, faults };
-        Report { dry_run: false, attempt, compared_with, changes, preview }
+        audit::reloaded(revised.number, what);
+        revised
     }
 
     /// Makes a candidate the current generation.
@@ -182,36 +176,26 @@ impl Reloader {
         }
     }
 
-    /// Counts what an installed generation revoked of the sessions that lived before it.
-    async fn count_revoked(
-        &self,
-        before: Arc<Generation>,
-        installed: Arc<Generation>,
-        live: Vec<Live>,
-    ) -> Preview {
-        let preview = judged(before, installed.clone(), live).await;
-        self.alarm(&preview, &installed);
+    /// Counts what an installed generation ended of the sessions that lived before it.
+    async fn count(&self, before: &Arc<Generation>, installed: Arc<Generation>, live: Vec<Live>) -> Preview {
+        let (before, count, number) = (before.clone(), live.len(), installed.number);
+        let judging = spawn_blocking(move || {
+            Preview::of(&installed, Against { current: &before, revised: None }, &live, unix_now())
+        });
+        // Sessions judge themselves in any case; without the count there is no alarm.
+        let preview = judging.await.unwrap_or_else(|failed| {
+            tracing::error!(error = failure(&failed), "the sessions that a revocation ends were not counted");
+            Preview { live: count, ..Preview::default() }
+        });
+        self.alarm(&preview, number);
         preview
     }
 
-    fn alarm(&self, preview: &Preview, installed: &Generation) {
+    /// Tells when the revocations of generation `number` ended a share of the sessions at which a person should look.
+    fn alarm(&self, preview: &Preview, number: u64) {
         if self.basis().guard().is_mass_revocation(preview) {
             self.gateway.metrics.mass_revocation();
-            let services = preview.revoked_services();
-            audit::mass_revocation(installed.number, preview.revoked(), preview.live, &services);
+            audit::mass_revocation(number, preview.revoked(), preview.live, &preview.revoked_services());
         }
     }
-}
-
-/// What happens to these sessions where `next` follows `current`.
-async fn judged(current: Arc<Generation>, next: Arc<Generation>, live: Vec<Live>) -> Preview {
-    let count = live.len();
-    let judging = spawn_blocking(move || {
-        Preview::of(&next, Against { current: &current, revised: None }, &live, unix_now())
-    });
-    // Sessions judge themselves in any case; without the count there is no alarm.
-    judging.await.unwrap_or_else(|failed| {
-        tracing::error!(error = failure(&failed), "the sessions that a revocation ends were not counted");
-        Preview { live: count, ..Preview::default() }
-    })
 }

@@ -6,11 +6,11 @@ use hyper::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::{Response, StatusCode};
-use serde::Serialize;
 
 use super::examine::Fault;
 use super::{Denied, RenewDenied, Turned};
 use crate::limits::Refused;
+use crate::problem;
 use crate::renewal::RenewalError;
 use crate::verdict::{Overruled, Refusal};
 
@@ -25,14 +25,6 @@ pub struct Problem {
     pub kind: &'static str,
     /// For the developer of the service: what was wrong and what to do.
     pub detail: String,
-}
-
-#[derive(Serialize)]
-struct Document<'p> {
-    r#type: String,
-    title: &'static str,
-    status: u16,
-    detail: &'p str,
 }
 
 impl Problem {
@@ -54,17 +46,11 @@ impl Problem {
 
     /// The HTTP response.
     pub fn response(&self) -> Response<Full<Bytes>> {
-        let document = Document {
-            r#type: format!("urn:portcullis:problem:{}", self.kind),
-            title: self.status.canonical_reason().unwrap_or("Refused"),
-            status: self.status.as_u16(),
-            detail: &self.detail,
-        };
-        let body = serde_json::to_vec(&document).expect("a flat structure of texts serialises");
+        let body = problem::document(self.kind, self.status, &self.detail);
         let mut response = Response::new(Full::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         for (name, value) in self.extra_headers() {
             headers.insert(name, value);
