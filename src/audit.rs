@@ -131,14 +131,23 @@ pub fn subscription_revoked(session: SessionId, standing: &Standing, denial: &De
     );
 }
 
+/// How a generation came to be installed.
+#[derive(Debug, Clone, Copy)]
+pub struct Swap {
+    /// Whatever it ends.
+    pub forced: bool,
+    /// Sessions that it ends, if they were counted.
+    pub cut: Option<usize>,
+}
+
 /// A generation was installed.
-pub fn reloaded(generation: u64, what: &str) {
-    tracing::info!(target: TARGET, event = "reloaded", generation, what);
+pub fn reloaded(generation: u64, what: &str, Swap { forced, cut }: Swap) {
+    tracing::info!(target: TARGET, event = "reloaded", generation, what, forced, cut);
 }
 
 /// An operator went back to the set of an earlier generation.
-pub fn rolled_back(generation: u64, to: u64) {
-    tracing::warn!(target: TARGET, event = "rolled_back", generation, to);
+pub fn rolled_back(generation: u64, to: u64, Swap { forced, cut }: Swap) {
+    tracing::warn!(target: TARGET, event = "rolled_back", generation, to, forced, cut);
 }
 
 /// A revocation or a deny list ended a larger share of the sessions than one change usually may.

@@ -124,14 +124,21 @@ impl Settings {
 
     /// Every file that a generation is made of.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.other_files().chain(self.revocation_files())
+    }
+
+    /// The revocation lists and the deny list.
+    pub fn revocation_files(&self) -> impl Iterator<Item = &Path> {
+        self.trust.iter().flat_map(|trust| &trust.crls).chain(&self.deny).map(PathBuf::as_path)
+    }
+
+    /// Every file but those.
+    pub fn other_files(&self) -> impl Iterator<Item = &Path> {
         let listeners = self.listeners.iter().flat_map(|listener| [&listener.certificate, &listener.key]);
-        let trust = self
-            .trust
-            .iter()
-            .flat_map(|trust| trust.anchors.iter().chain(&trust.intermediates).chain(&trust.crls));
+        let trust = self.trust.iter().flat_map(|trust| trust.anchors.iter().chain(&trust.intermediates));
         let renewal = self.trust.iter().filter_map(|trust| trust.renewal.as_ref());
         let renewal = renewal.flat_map(|renewal| [&renewal.certificate, &renewal.key]);
-        listeners.chain(trust).chain(renewal).chain([&self.policy]).chain(&self.deny).map(PathBuf::as_path)
+        listeners.chain(trust).chain(renewal).chain([&self.policy]).map(PathBuf::as_path)
     }
 }
 

@@ -62,6 +62,15 @@ impl DenyList {
             + self.services.difference(&other.services).count()
     }
 
+    /// These entries and those of `other`: denials of a set that is not taken whole add up and lift nothing.
+    pub fn with(&self, other: &Self) -> Self {
+        Self {
+            fingerprints: &self.fingerprints | &other.fingerprints,
+            serials: &self.serials | &other.serials,
+            services: &self.services | &other.services,
+        }
+    }
+
     /// Whether this peer, as this service, may be here.
     pub fn check(&self, peer: &VerifiedPeer, service: &ServiceName) -> Result<(), Denied> {
         if self.services.contains(service) {
@@ -133,6 +142,16 @@ mod tests {
         assert_eq!(by_serial.check(&peer, &orders), Err(Denied::Serial(serial(7))));
         assert_eq!(by_serial.check(&other, &orders), Ok(()));
         assert_eq!(DenyList::default().check(&peer, &orders), Ok(()));
+    }
+
+    #[test]
+    fn two_lists_together_deny_whom_either_names() {
+        let print = Fingerprint::of(b"a certificate");
+        let ours = DenyList::new([print], [serial(1)], [service("orders")]);
+        let theirs = DenyList::new([], [serial(2)], [service("orders"), service("billing")]);
+        let both = DenyList::new([print], [serial(1), serial(2)], [service("orders"), service("billing")]);
+        assert_eq!((ours.with(&theirs), theirs.with(&ours)), (both.clone(), both));
+        assert_eq!(ours.with(&DenyList::default()), ours);
     }
 
     #[test]

@@ -48,6 +48,18 @@ impl Generation {
             renewal: self.renewal.clone(),
         })
     }
+
+    /// The next one, another in trust and deny list alone. `None` if a listener cannot be made again, which is no fault of
+    /// any file, and told: what is not applied then is a revocation.
+    pub(crate) fn revised(&self, trust: Arc<TrustDomains>, deny: Arc<DenyList>) -> Option<Self> {
+        match self.with_trust(self.number + 1, trust) {
+            Ok(next) => Some(Self { deny, ..next }),
+            Err(error) => {
+                tracing::error!(%error, "revocations do not apply: a listener cannot be made again");
+                None
+            }
+        }
+    }
 }
 
 /// What the connections of one listener meet.
@@ -90,6 +102,12 @@ impl ListenerNames {
             Err(_) => self.dns.iter().any(|name| name.eq_ignore_ascii_case(host)),
         }
     }
+
+    /// Whether each of `others` is one of them.
+    pub(crate) fn include(&self, others: &Self) -> bool {
+        others.dns.iter().all(|name| self.contains(name))
+            && others.addresses.iter().all(|address| self.addresses.contains(address))
+    }
 }
 
 impl ListenerState {
@@ -114,6 +132,17 @@ impl ListenerState {
     pub(crate) fn with_verifier(&self, verifier: Arc<ClientVerifier>) -> Result<Self, rustls::Error> {
         let (certificate, names) = (self.config.cert_resolver.clone(), self.names.clone());
         let facts = (self.fingerprint, self.not_after);
+        Self::new(verifier, certificate, facts, names, self.danger_tls12, self.rules.clone())
+    }
+
+    /// What this one asks of its peers, with the key pair of `other`, under `names`.
+    pub(crate) fn with_pair_of(
+        &self,
+        other: &Self,
+        names: Arc<ListenerNames>,
+        verifier: Arc<ClientVerifier>,
+    ) -> Result<Self, rustls::Error> {
+        let (certificate, facts) = (other.config.cert_resolver.clone(), (other.fingerprint, other.not_after));
         Self::new(verifier, certificate, facts, names, self.danger_tls12, self.rules.clone())
     }
 }

@@ -44,6 +44,8 @@ pub struct Refused {
     pub digest: Digest,
 }
 
+type Lists = Vec<CertificateRevocationListDer<'static>>;
+
 /// Reads the configuration file alone.
 pub fn settings(config: &Path) -> Result<Settings, Faults> {
     read_settings(config, &mut Reader::default())
@@ -81,8 +83,12 @@ pub fn digest(config: &Path) -> Digest {
 /// Reads every file, so that the digest is that of all. What cannot be read is a fault of whoever needs it.
 fn read_all(config: &Path, reader: &mut Reader) -> Result<Settings, Faults> {
     let settings = read_settings(config, reader)?;
-    for file in settings.files() {
+    // First what a change of means more than revocation: a file that serves both ways counts there.
+    for file in settings.other_files() {
         let _ = reader.read(file);
+    }
+    for file in settings.revocation_files() {
+        let _ = reader.read_revocations(file);
     }
     Ok(settings)
 }
@@ -147,37 +153,37 @@ fn assemble(
     Ok(Loaded { settings, generation, digest: reader.digest() })
 }
 
-/// The current generation with newer revocation lists and another deny list, from the files that `settings` names,
-/// whatever else is broken now. `None` if no valid list is newer, and the deny list the same or broken.
-pub fn newer_revocations(settings: &Settings, current: &Generation, now: UnixTime) -> Option<Generation> {
+/// The current generation with newer revocation lists and more denials, from the files that `settings` names, whatever
+/// else is broken now. Where that is more than one set of files, each of them counts, whichever trust block it names its
+/// lists in. Nothing is lifted: an entry that left a deny file goes with a set that is taken whole. `None` if no valid list
+/// is newer, and every entry of a valid deny file known.
+pub fn newer_revocations(settings: &[&Settings], current: &Generation, now: UnixTime) -> Option<Generation> {
     let mut reader = Reader::default();
-    let offered: Vec<(TrustName, Vec<CertificateRevocationListDer<'static>>)> = settings
-        .trust
-        .iter()
-        .map(|trust| {
-            let readable = |path: &PathBuf| reader.pem(path, pem::revocation_lists).ok();
-            (trust.name.clone(), trust.crls.iter().filter_map(readable).flatten().collect())
-        })
-        .collect();
+    let mut offered: Vec<(TrustName, Lists)> = Vec::new();
+    for trust in settings.iter().flat_map(|settings| &settings.trust) {
+        let readable = |path: &PathBuf| reader.pem(path, pem::revocation_lists).ok();
+        let lists: Lists = trust.crls.iter().filter_map(readable).flatten().collect();
+        match settings {
+            [_] => offered.push((trust.name.clone(), lists)),
+            _ => offered
+                .extend(current.trust.domains().iter().map(|domain| (domain.name().clone(), lists.clone()))),
+        }
+    }
     let newer = current.trust.with_newer_lists(&offered, now);
-    let deny = load_deny_list(settings, &mut reader, &mut Faults::default());
-    let deny = deny.filter(|deny| *deny != *current.deny);
-    if newer.is_none() && deny.is_none() {
+    let mut deny = current.deny.clone();
+    for settings in settings {
+        // A faulty file adds nothing; what is wrong with it is told by whoever loads it.
+        if let Some(more) = load_deny_list(settings, &mut reader, &mut Faults::default())
+            && more.not_in(&deny) > 0
+        {
+            deny = Arc::new(deny.with(&more));
+        }
+    }
+    if newer.is_none() && Arc::ptr_eq(&deny, &current.deny) {
         return None;
     }
     let trust = newer.map_or_else(|| current.trust.clone(), Arc::new);
-    let verifier = Arc::new(ClientVerifier::new(trust.clone()));
-    let again = |listener: &ListenerState| listener.with_verifier(verifier.clone()).ok();
-    let listeners = current.listeners.iter().map(again).collect::<Option<Vec<_>>>()?;
-    Some(Generation {
-        number: current.number + 1,
-        listeners,
-        trust,
-        policy: current.policy.clone(),
-        deny: deny.map_or_else(|| current.deny.clone(), Arc::new),
-        limits: current.limits.clone(),
-        renewal: current.renewal.clone(),
-    })
+    current.revised(trust, deny)
 }
 
 fn read_settings(config: &Path, reader: &mut Reader) -> Result<Settings, Faults> {

@@ -2,12 +2,15 @@
 //! itself.
 //!
 //! Invariant: one attempt at a time. Whatever is wrong with the files, the generation before them stays whole, and the
-//! next good set is taken. One exception: a valid newer revocation list or deny list applies at once, whatever else is broken
-//! or held back, because a typo in a policy must not hold up a revocation.
+//! next good set is taken. One exception: what a valid newer revocation list or a valid deny list adds applies at once, whatever
+//! else is broken or held back, because a typo in a policy must not hold up a revocation. A set that is not taken whole lifts
+//! nothing.
 
 mod candidate;
 pub mod changes;
+mod decision;
 mod dry_run;
+mod earlier;
 mod guard;
 mod handle;
 mod outcome;
@@ -15,7 +18,8 @@ pub mod preview;
 mod transaction;
 mod watch;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +34,8 @@ use crate::gateway::Gateway;
 use crate::load::{self, Digest, Refused};
 use crate::{audit, expiry};
 use candidate::{Basis, Previous, Source};
+use decision::Terms;
+use guard::Guard;
 use handle::Request;
 pub use handle::{ReloadHandle, Unavailable};
 pub use outcome::{Ask, Attempt, Report, Status};
@@ -51,10 +57,12 @@ enum Retry {
 pub struct Reloader {
     gateway: Arc<Gateway>,
     config: PathBuf,
-    settings: Settings,
+    settings: Arc<Settings>,
+    /// Those of the set in force, while that is an earlier one: its own revocation files go on to count.
+    restored: Option<Arc<Settings>>,
     /// `None` while the generation has revocation lists of files that were refused otherwise, or is an earlier set.
     digest: Option<Digest>,
-    /// What the files were when an operator went back from them: they are not tried while they are just that.
+    /// What the files were when an operator went back from them: while they are that, only their revocations are tried.
     held: Option<Digest>,
     previous: Option<Previous>,
     retry: Retry,
@@ -77,13 +85,14 @@ impl Reloader {
         let (sender, requests) = mpsc::channel(8);
         let status = Status { since_unix_ms: unix_ms(SystemTime::now()), ..Status::default() };
         let status = Arc::new(Mutex::new(status));
-        let watcher = Watcher::new(&config, &settings);
+        let watcher = Watcher::new(&watched(&config, &settings, None));
         gateway.pace.set_rate(settings.reload.closes_per_second);
         let handle = ReloadHandle { requests: sender, status: status.clone() };
         let reloader = Self {
             gateway,
             config,
-            settings,
+            settings: Arc::new(settings),
+            restored: None,
             digest: Some(digest),
             held: None,
             previous: None,
@@ -138,13 +147,13 @@ impl Reloader {
             return;
         }
         // Beside the loop: a revocation that comes meanwhile does not wait for it.
-        let (mut basis, gateway) = (self.basis(), self.gateway.clone());
+        let (mut basis, gateway, terms) = (self.basis(), self.gateway.clone(), self.terms(ask.force));
         if let Some(config) = config {
             // Not the files that anything is known about.
             (basis.config, basis.digest, basis.held) = (config, None, None);
         }
         self.dry_runs.spawn(async move {
-            let tried = spawn_blocking(move || dry_run::dry_run(&basis, &gateway, source, ask.force)).await;
+            let tried = spawn_blocking(move || dry_run::dry_run(&basis, &gateway, source, terms)).await;
             let _ = answer.send(Ok(tried.unwrap_or_else(|failed| {
                 Report::of(Attempt::Refused { faults: vec![failure(&failed)] }, true, 0)
             })));
@@ -159,11 +168,20 @@ impl Reloader {
         Basis {
             config: self.config.clone(),
             settings: self.settings.clone(),
+            restored: self.restored.clone(),
             current: self.gateway.generation(),
             digest: self.digest,
             held: self.held,
             previous: self.previous.clone(),
         }
+    }
+
+    fn guard(&self) -> Guard {
+        Guard::of(&self.settings.reload)
+    }
+
+    fn terms(&self, force: bool) -> Terms {
+        Terms { guard: self.guard(), force }
     }
 
     fn report(&self, attempt: &Attempt, source: Source, started: Instant) {
@@ -179,7 +197,7 @@ impl Reloader {
         }
         let faults = attempt.faults();
         // What is wrong with the files is what the last attempt at them found.
-        if source == Source::Previous || *attempt == Attempt::Held {
+        if source == Source::Previous || attempt.is_held() {
             let is_broken = !status.faults.is_empty();
             drop(status);
             for fault in faults {
@@ -205,7 +223,7 @@ impl Reloader {
 
     /// Whether the files deserve an attempt that no notification asks for.
     async fn is_due(&self) -> bool {
-        if self.watcher.has_moved(&self.config, &self.settings) {
+        if self.watcher.has_moved(&watched(&self.config, &self.settings, self.restored.as_deref())) {
             return true;
         }
         match self.retry {
@@ -218,6 +236,13 @@ impl Reloader {
             }
         }
     }
+}
+
+/// The files of which a change may matter.
+fn watched<'f>(config: &'f Path, settings: &'f Settings, restored: Option<&'f Settings>) -> Vec<&'f Path> {
+    let revoking = restored.into_iter().flat_map(Settings::revocation_files);
+    let all: BTreeSet<_> = [config].into_iter().chain(settings.files()).chain(revoking).collect();
+    all.into_iter().collect()
 }
 
 fn failure(panicked: &JoinError) -> String {

@@ -118,6 +118,11 @@ impl Authority {
         settings(&[&self.ca], &[], lists)
     }
 
+    /// Another certificate of the same name and key.
+    pub(crate) fn reissued_pem(&self) -> String {
+        pem("CERTIFICATE", &self.ca.cross_sign(&self.ca, 2))
+    }
+
     pub(crate) fn pem(&self) -> String {
         pem("CERTIFICATE", &self.ca.der)
     }

@@ -183,6 +183,14 @@ impl TrustDomains {
         Ok(next.remembering(current))
     }
 
+    /// These domains with every revocation list that is newer in `others`, and nothing else of those. Unlike
+    /// [`with_lists_of`](Self::with_lists_of) it refuses nothing, because a revocation waits for nothing.
+    pub fn with_revocations_of(&self, others: &Self, now: UnixTime) -> Self {
+        let merged = |domain: &TrustDomain| domain.with_revocations_of(&others.domains, now);
+        let domains = self.domains.iter().map(merged).collect::<Box<_>>();
+        Self { marks: marks_of(&domains), domains, anchors: self.anchors }.remembering(self)
+    }
+
     /// These domains as the successors of `before`: they remember how far every list had come, those of CAs that are
     /// gone as well. See [`list_regressions`](Self::list_regressions).
     pub fn remembering(mut self, before: &Self) -> Self {

@@ -84,6 +84,7 @@ impl Asked {
 
 fn told(report: &Report) -> Response {
     let status = match report.attempt {
+        _ if report.attempt.is_held() => StatusCode::OK,
         Attempt::Refused { .. } | Attempt::RevocationsOnly { .. } => StatusCode::CONFLICT,
         Attempt::Unchanged | Attempt::Held | Attempt::Installed { .. } | Attempt::RolledBack { .. } => {
             StatusCode::OK

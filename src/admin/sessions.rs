@@ -56,7 +56,9 @@ pub struct SessionRow {
     pub anchor_name: Option<String>,
     /// Serials of the CA certificates between its own and the anchor.
     pub issuer_serials: Vec<String>,
-    pub deadline_unix: u64,
+    /// The last second of its certificate path, or of its anchor if that ends before. A maximum age may end the session
+    /// sooner.
+    pub certificate_end_unix: u64,
     /// The generation that gave it what it stands as.
     pub generation: u64,
 }
@@ -178,7 +180,7 @@ impl Names {
             fingerprint: certificate.fingerprint.to_string(),
             anchor,
             issuer_serials: peer.links().iter().skip(1).map(|link| link.serial().to_string()).collect(),
-            deadline_unix: peer.deadline(),
+            certificate_end_unix: peer.deadline(),
             generation: session.standing.generation,
         }
     }

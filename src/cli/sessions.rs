@@ -78,8 +78,8 @@ fn print(out: &mut impl Write, page: &SessionPage) -> io::Result<()> {
         let (service, trust, roles) = (&row.service, &row.trust, row.roles.join(","));
         writeln!(
             out,
-            "session  {}  {service:24} {trust:16} {} serial {} anchor {:.16} until {} generation {} {roles}",
-            row.session, row.address, row.serial, row.anchor, row.deadline_unix, row.generation,
+            "session  {}  {service:24} {trust:16} {} serial {} anchor {:.16} certificate end {} generation {} {roles}",
+            row.session, row.address, row.serial, row.anchor, row.certificate_end_unix, row.generation,
         )?;
     }
     writeln!(

@@ -134,10 +134,10 @@ pub enum Why {
     )]
     CrlDropped { before: CrlAge },
     #[error(
-        "the change would end {cut} of {live} live sessions, more than {most} percent: {services}; see it with \
-         `--dry-run`, and take it all the same with `{verb}`"
+        "the change would end {cut} of {staying} sessions that would stay otherwise, more than {most} percent: \
+         {services}; see it with `--dry-run`, and take it all the same with `{verb}`"
     )]
-    CutsTooMany { cut: usize, live: usize, most: u8, services: String, verb: &'static str },
+    CutsTooMany { cut: usize, staying: usize, most: u8, services: String, verb: &'static str },
     #[error("there is no earlier set: nothing but revocation changed since the gateway started")]
     NothingBefore,
     #[error("revocation is switched off there; a rollback undoes no revocation")]

@@ -60,7 +60,7 @@ fn edited(old: &str, new: &str) -> String {
 fn paths_start_at_the_folder_of_the_file_and_the_rest_is_default() {
     let settings = parse(WHOLE).unwrap();
     let files: Vec<&str> = settings.files().map(|path| path.to_str().unwrap()).collect();
-    let expected = ["gateway.pem", "gateway.key", "anchors.pem", "crl.pem", "policy.toml"];
+    let expected = ["gateway.pem", "gateway.key", "anchors.pem", "policy.toml", "crl.pem"];
     assert_eq!(files, expected.map(|name| format!("/etc/portcullis/{name}")));
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.gateway, GatewaySettings { name: "portcullis".into(), admin_socket: None });

@@ -17,11 +17,24 @@ const MOST_BYTES: u64 = 128 * 1024 * 1024;
 
 /// What a set of files held: equal digests mean equal bytes under equal paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Digest([u8; 32]);
+pub struct Digest {
+    /// Of revocation lists and deny list.
+    revocations: [u8; 32],
+    /// Of everything else, the configuration among it.
+    rest: [u8; 32],
+}
+
+impl Digest {
+    /// Whether the files are the same but for revocation lists and deny list.
+    pub fn is_but_for_revocations(&self, other: &Self) -> bool {
+        self.rest == other.rest
+    }
+}
 
 /// Reads each file once, and digests it on the way.
 pub(super) struct Reader {
-    context: Context,
+    revocations: Context,
+    rest: Context,
     files: HashMap<PathBuf, Result<Vec<u8>, Unread>>,
 }
 
@@ -32,34 +45,19 @@ enum Unread {
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { context: Context::new(&SHA256), files: HashMap::new() }
+        let empty = || Context::new(&SHA256);
+        Self { revocations: empty(), rest: empty(), files: HashMap::new() }
     }
 }
 
 impl Reader {
     pub(super) fn read(&mut self, path: &Path) -> Result<&[u8], Why> {
-        let file = match self.files.entry(path.into()) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(vacant) => {
-                let read = read_bounded(path);
-                let (kind, content) = match &read {
-                    Ok(bytes) => (0, bytes.as_slice()),
-                    Err(Unread::Failed(_)) => (1, &[][..]),
-                    Err(Unread::TooLarge) => (2, &[][..]),
-                };
-                self.context.update(&[kind]);
-                for part in [path.as_os_str().as_encoded_bytes(), content] {
-                    self.context.update(&(part.len() as u64).to_be_bytes());
-                    self.context.update(part);
-                }
-                vacant.insert(read)
-            }
-        };
-        match file {
-            Ok(bytes) => Ok(bytes),
-            Err(Unread::Failed(source)) => Err(Why::Read { path: path.into(), source: source.clone() }),
-            Err(Unread::TooLarge) => Err(Why::TooLarge { path: path.into(), most: MOST_BYTES }),
-        }
+        read_into(&mut self.rest, &mut self.files, path)
+    }
+
+    /// Reads a file of revocation lists, or the deny list.
+    pub(super) fn read_revocations(&mut self, path: &Path) -> Result<&[u8], Why> {
+        read_into(&mut self.revocations, &mut self.files, path)
     }
 
     pub(super) fn text(&mut self, path: &Path) -> Result<&str, Why> {
@@ -76,9 +74,43 @@ impl Reader {
 
     /// What was read so far.
     pub(super) fn digest(&self) -> Digest {
-        let mut digest = [0; 32];
-        digest.copy_from_slice(self.context.clone().finish().as_ref());
-        Digest(digest)
+        Digest { revocations: finished(&self.revocations), rest: finished(&self.rest) }
+    }
+}
+
+fn finished(context: &Context) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.clone().finish().as_ref());
+    digest
+}
+
+/// What is known of a file; if nothing is, it is read and digested into `context`.
+fn read_into<'f>(
+    context: &mut Context,
+    files: &'f mut HashMap<PathBuf, Result<Vec<u8>, Unread>>,
+    path: &Path,
+) -> Result<&'f [u8], Why> {
+    let file = match files.entry(path.into()) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(vacant) => {
+            let read = read_bounded(path);
+            let (kind, content) = match &read {
+                Ok(bytes) => (0, bytes.as_slice()),
+                Err(Unread::Failed(_)) => (1, &[][..]),
+                Err(Unread::TooLarge) => (2, &[][..]),
+            };
+            context.update(&[kind]);
+            for part in [path.as_os_str().as_encoded_bytes(), content] {
+                context.update(&(part.len() as u64).to_be_bytes());
+                context.update(part);
+            }
+            vacant.insert(read)
+        }
+    };
+    match file {
+        Ok(bytes) => Ok(bytes),
+        Err(Unread::Failed(source)) => Err(Why::Read { path: path.into(), source: source.clone() }),
+        Err(Unread::TooLarge) => Err(Why::TooLarge { path: path.into(), most: MOST_BYTES }),
     }
 }
 

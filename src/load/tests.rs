@@ -69,6 +69,15 @@ impl Files {
         self.write("crl.der", self.authority.list(number, revoked));
     }
 
+    /// Names a deny list that denies these serials.
+    pub(crate) fn deny(&self, serials: &str) {
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        if !config.contains("deny.toml") {
+            self.write("portcullis.toml", format!("deny = \"deny.toml\"\n{config}"));
+        }
+        self.write("deny.toml", format!("serials = [{serials}]\n"));
+    }
+
     pub(crate) fn rotate_gateway(&self) {
         let pair = self.authority.gateway(24 * 3600);
         self.write("gateway.pem", pem("CERTIFICATE", &pair.der));
@@ -276,7 +285,7 @@ fn what_takes_a_restart_is_refused() {
 fn a_newer_list_is_taken_alone_whatever_else_is_broken() {
     let files = Files::new();
     let before = files.load();
-    let newer = || newer_revocations(&before.settings, &before.generation, unix_now());
+    let newer = || newer_revocations(&[&before.settings], &before.generation, unix_now());
     assert!(newer().is_none(), "the same list is not newer");
 
     files.write("policy.toml", "broken");
@@ -336,7 +345,7 @@ fn a_changed_deny_list_is_taken_alone_whatever_else_is_broken() {
     files.write("portcullis.toml", format!("deny = \"deny.toml\"\n{CONFIGURATION}"));
     files.write("deny.toml", "serials = []");
     let before = files.load();
-    let newer = || newer_revocations(&before.settings, &before.generation, unix_now());
+    let newer = || newer_revocations(&[&before.settings], &before.generation, unix_now());
     files.write("policy.toml", "broken");
     files.write("portcullis.toml", "broken");
     assert!(newer().is_none(), "the same list is no change");
@@ -351,6 +360,48 @@ fn a_changed_deny_list_is_taken_alone_whatever_else_is_broken() {
     files.publish_list(8, &[5]);
     let next = newer().expect("a broken deny list holds up no revocation list");
     assert!(next.deny.is_empty() && !Arc::ptr_eq(&next.trust, &before.generation.trust));
+}
+
+#[test]
+fn an_entry_that_left_the_deny_list_stays_denied_while_the_set_is_broken() {
+    let files = Files::new();
+    files.deny("\"07\", \"08\"");
+    let before = files.load();
+    let newer = || newer_revocations(&[&before.settings], &before.generation, unix_now());
+    files.write("policy.toml", "broken");
+    files.deny("\"08\"");
+    assert!(newer().is_none(), "nothing is denied that was not denied before");
+    files.deny("\"09\"");
+    let next = newer().expect("one more");
+    assert_eq!((next.deny.len(), before.generation.deny.not_in(&next.deny)), (3, 0));
+}
+
+#[test]
+fn a_change_of_revocations_is_told_from_any_other() {
+    let files = Files::new();
+    files.deny("\"07\"");
+    let before = digest(&files.config());
+    let is_same = || {
+        let now = digest(&files.config());
+        (now == before, now.is_but_for_revocations(&before))
+    };
+    assert_eq!(is_same(), (true, true));
+    files.publish_list(8, &[]);
+    assert_eq!(is_same(), (false, true));
+    files.publish_list(7, &[]);
+    files.deny("\"08\"");
+    assert_eq!(is_same(), (false, true));
+    for other in ["policy.toml", "anchors.pem", "gateway.key", "portcullis.toml"] {
+        let bytes = std::fs::read(files.path(other)).unwrap();
+        files.write(other, "");
+        assert_eq!(is_same(), (false, false), "{other}");
+        files.write(other, bytes);
+    }
+    let config = std::fs::read_to_string(files.config()).unwrap();
+    files.write("portcullis.toml", config.replace("[\"anchors.pem\"]", "[\"anchors.pem\", \"crl.der\"]"));
+    let both = digest(&files.config());
+    files.publish_list(9, &[]);
+    assert!(!digest(&files.config()).is_but_for_revocations(&both), "a file that is anchors as well");
 }
 
 #[test]

@@ -8,19 +8,20 @@ use std::sync::Arc;
 use rustls::pki_types::UnixTime;
 
 use super::changes::Changes;
-use super::guard::Guard;
 use super::preview::{Against, Preview};
-use crate::config::{Faults, Settings, Why};
+use crate::config::Settings;
 use crate::generation::Generation;
 use crate::load::{self, Before, Digest, Loaded, Refused};
 use crate::session::Live;
-use crate::trust::{TrustDomain, TrustDomains};
 
 /// What an attempt starts from.
 #[derive(Clone)]
 pub(super) struct Basis {
     pub(super) config: PathBuf,
-    pub(super) settings: Settings,
+    /// Of the files that were taken last.
+    pub(super) settings: Arc<Settings>,
+    /// Of the set in force, where an operator went back to it.
+    pub(super) restored: Option<Arc<Settings>>,
     pub(super) current: Arc<Generation>,
     /// What the files were that the generation was made of; `None` if it is not of any one set of files.
     pub(super) digest: Option<Digest>,
@@ -29,10 +30,12 @@ pub(super) struct Basis {
     pub(super) previous: Option<Previous>,
 }
 
-/// The last generation that differed from the current one in more than revocation.
+/// The last generation that differed from the current one in more than revocation and key pairs.
 #[derive(Clone)]
 pub(super) struct Previous {
     pub(super) generation: Arc<Generation>,
+    /// What it was made of, to go on reading its revocations where it comes back.
+    pub(super) settings: Arc<Settings>,
     pub(super) digest: Option<Digest>,
 }
 
@@ -48,19 +51,35 @@ pub(super) struct Candidate {
     pub(super) generation: Generation,
     pub(super) made_of: MadeOf,
     pub(super) changes: Changes,
-    /// The current generation with the candidate's newer revocations, if it brings any.
-    pub(super) revised: Option<Generation>,
+    /// The current generation with the candidate's newer revocations. They go ahead where the rest waits for a preview, and
+    /// have the number before the candidate's.
+    pub(super) revised: Option<Arc<Generation>>,
 }
 
 pub(super) enum MadeOf {
-    Files { settings: Box<Settings>, digest: Digest },
-    Previous { number: u64, files: Digest, is_of_files: bool },
+    Files {
+        settings: Arc<Settings>,
+        digest: Digest,
+    },
+    Previous {
+        number: u64,
+        settings: Arc<Settings>,
+        files: Digest,
+        /// It is what the files say by now, but for revocation.
+        is_of_files: bool,
+        /// Nothing of the files is missing in it.
+        is_exact: bool,
+    },
 }
 
 pub(super) enum Found {
     Unchanged,
-    /// The files are those that an operator went back from.
-    Held,
+    /// The files are those that an operator went back from, but for what they revoke.
+    Held {
+        files: Digest,
+        /// Newer revocations of theirs, and of the files of the set that is in force.
+        revised: Option<Generation>,
+    },
     Candidate(Box<Candidate>),
     /// Valid newer revocations among what was refused stand in `revised`.
     Refused {
@@ -87,60 +106,39 @@ impl Basis {
         }
     }
 
-    pub(super) fn guard(&self) -> Guard {
-        Guard { max_cut_percent: self.settings.reload.max_cut_percent }
-    }
-
     fn of_files(&self, now: UnixTime) -> Found {
-        let digest = self.held.or(self.digest);
-        let before = Before { settings: &self.settings, generation: &self.current, digest };
+        if let Some(held) = self.held {
+            let files = load::digest(&self.config);
+            if files.is_but_for_revocations(&held) {
+                let revised = load::newer_revocations(&self.revoking(), &self.current, now);
+                return Found::Held { files, revised };
+            }
+        }
+        let before = Before { settings: &self.settings, generation: &self.current, digest: self.digest };
         match load::next(&self.config, &before, now) {
-            Ok(None) if self.held.is_some() => Found::Held,
             Ok(None) => Found::Unchanged,
             Ok(Some(Loaded { settings, generation, digest })) => {
-                let made_of = MadeOf::Files { settings: Box::new(settings), digest };
-                self.candidate(generation, made_of)
+                let made_of = MadeOf::Files { settings: Arc::new(settings), digest };
+                self.candidate(generation, made_of, now)
             }
             Err(refused) => {
-                let revised = load::newer_revocations(&self.settings, &self.current, now);
+                let revised = load::newer_revocations(&self.revoking(), &self.current, now);
                 Found::Refused { refused, revised }
             }
         }
     }
 
-    /// The set before, with the newest revocation lists of both and the deny list of now: no revocation is undone, and no
-    /// list goes back.
-    fn of_previous(&self, now: UnixTime) -> Found {
-        let files = load::digest(&self.config);
-        let refused = |faults| Found::Refused { refused: Refused { faults, digest: files }, revised: None };
-        let mut faults = Faults::default();
-        let Some(previous) = &self.previous else {
-            faults.add("rollback", Why::NothingBefore);
-            return refused(faults);
-        };
-        // A list that the files have by now comes along: once they are held, nobody looks at it.
-        let newer = load::newer_revocations(&self.settings, &self.current, now);
-        let (old, base) = (&previous.generation, newer.as_ref().unwrap_or(&self.current));
-        find_outdated(old, &base.trust, now, &mut faults);
-        let trust = match old.trust.with_lists_of(&base.trust, now) {
-            Ok(trust) => Some(trust),
-            Err(found) => {
-                found.into_iter().for_each(|fault| faults.add("trust", fault));
-                None
-            }
-        };
-        let with = |trust| faults.take("listener", old.with_trust(self.current.number + 1, Arc::new(trust)));
-        let (Some(mut next), true) = (trust.and_then(with), faults.is_empty()) else {
-            return refused(faults);
-        };
-        next.deny = base.deny.clone();
-        let is_of_files = previous.digest == Some(files) && Changes::between(old, &next).is_empty();
-        self.candidate(next, MadeOf::Previous { number: old.number, files, is_of_files })
+    /// By whose files revocations apply that go ahead alone: a set that an operator went back to goes on with its own.
+    pub(super) fn revoking(&self) -> Vec<&Settings> {
+        [Some(&self.settings), self.restored.as_ref()].into_iter().flatten().map(Arc::as_ref).collect()
     }
 
-    fn candidate(&self, generation: Generation, made_of: MadeOf) -> Found {
+    pub(super) fn candidate(&self, mut generation: Generation, made_of: MadeOf, now: UnixTime) -> Found {
         let changes = Changes::between(&self.current, &generation);
-        let revised = revised(&self.current, &generation);
+        let revised =
+            changes.can_cut().then(|| revised(&self.current, &generation, now)).flatten().map(Arc::new);
+        let base = revised.as_ref().map_or(self.current.number, |revised| revised.number);
+        generation.number = base + 1;
         Found::Candidate(Box::new(Candidate { generation, made_of, changes, revised }))
     }
 }
@@ -148,37 +146,15 @@ impl Basis {
 impl Candidate {
     /// What it would do to these sessions.
     pub(super) fn preview(&self, current: &Generation, live: &[Live], now: UnixTime) -> Preview {
-        let against = Against { current, revised: self.revised.as_ref() };
+        let against = Against { current, revised: self.revised.as_deref() };
         Preview::of(&self.generation, against, live, now)
     }
 }
 
-/// The current generation with what `candidate` newly revokes and nothing else of it.
-fn revised(current: &Generation, candidate: &Generation) -> Option<Generation> {
-    let trust = current.trust.with_revocations_of(&candidate.trust);
-    let mut revised = current.with_trust(current.number + 1, Arc::new(trust)).ok()?;
-    revised.deny = candidate.deny.clone();
+/// The current generation with what `candidate` newly revokes or denies and nothing else of it. What it denies no more
+/// stays denied: that is lifted by the candidate itself, if it is taken.
+fn revised(current: &Generation, candidate: &Generation, now: UnixTime) -> Option<Generation> {
+    let trust = Arc::new(current.trust.with_revocations_of(&candidate.trust, now));
+    let revised = current.revised(trust, Arc::new(current.deny.with(&candidate.deny)))?;
     (!Changes::between(current, &revised).is_empty()).then_some(revised)
-}
-
-/// What was good when it was loaded, and may not be now; dates of CAs and lists are looked at elsewhere.
-fn find_outdated(old: &Generation, current: &TrustDomains, now: UnixTime, faults: &mut Faults) {
-    for (place, listener) in old.listeners.iter().enumerate() {
-        if now.as_secs() > listener.not_after {
-            let why = Why::Expired { not_after: listener.not_after };
-            faults.add(format!("listener[{place}].certificate"), why);
-        }
-    }
-    for (place, domain) in old.trust.domains().iter().enumerate() {
-        if domain.revocation_lists().is_none() && is_revocable(domain, current) {
-            faults.add(format!("trust[{place}].danger_no_revocation"), Why::RevocationSwitchedOff);
-        }
-    }
-}
-
-/// Whether lists are in force for a CA of `domain`.
-fn is_revocable(domain: &TrustDomain, current: &TrustDomains) -> bool {
-    let enforced = current.domains().iter().filter(|other| other.revocation_lists().is_some());
-    let mut known = enforced.flat_map(TrustDomain::authorities);
-    known.any(|known| domain.authorities().any(|ours| ours.fingerprint == known.fingerprint))
 }

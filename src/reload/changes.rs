@@ -151,13 +151,18 @@ impl Changes {
         *self == Self::default()
     }
 
-    /// Whether anything changed but the deny list, and revocation lists that newer ones replaced.
+    /// Whether anything changed but the gateway's own key pairs, the deny list, and revocation lists that newer ones
+    /// replaced. Those are replaced as a matter of course, and nobody wants the former ones back.
     pub fn is_more_than_revocation(&self) -> bool {
-        !(self.listeners.is_empty() && self.limits.is_empty() && self.renewal.is_empty()) || self.can_cut()
+        let is_more = |listener: &ListenerChange| listener.rules || listener.names;
+        self.listeners.iter().any(is_more)
+            || !(self.limits.is_empty() && self.renewal.is_empty())
+            || self.can_cut()
     }
 
-    /// Whether sessions may end by it for another reason than a revocation: key pairs, limits and newer lists leave
-    /// everybody who and where they are.
+    /// Whether sessions may end by it at once for another reason than a revocation, or have to prove themselves right away.
+    /// Key pairs, newer lists and limits leave everybody who they are; a shorter `max_session_age` ends sessions, but none
+    /// that was not asked for a proof before, and the same certificate serves for that.
     pub fn can_cut(&self) -> bool {
         !self.grants.is_empty() || !self.trust.iter().all(TrustChange::is_revocation)
     }

@@ -4,10 +4,10 @@
 //! right one. Revocations are never held back, only told: whoever revokes means it, and a gateway that waits with a
 //! revocation lets a thief work on.
 
-use crate::config::Why;
+use crate::config::{ReloadSettings, Why};
 use crate::reload::preview::Preview;
 
-/// The largest share of the live sessions that one change may end.
+/// The largest share that one change may end of the sessions that would stay otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
     /// 100 lets everything through.
@@ -15,11 +15,15 @@ pub struct Guard {
 }
 
 impl Guard {
+    pub fn of(settings: &ReloadSettings) -> Self {
+        Self { max_cut_percent: settings.max_cut_percent }
+    }
+
     /// Refuses a candidate that would end more than the share, revoked and denied sessions not counted. `verb` is the
     /// command that takes it all the same.
     pub fn check(self, preview: &Preview, verb: &'static str) -> Result<(), Why> {
-        let cut = preview.cut_otherwise();
-        if !self.is_above(cut, preview.live) {
+        let (cut, staying) = (preview.cut_otherwise(), preview.staying());
+        if !self.is_above(cut, staying) {
             return Ok(());
         }
         let counted = preview.cuts.iter().filter(|cut| !cut.reason.is_revocation());
@@ -27,7 +31,7 @@ impl Guard {
             counted.map(|cut| format!("{} {} ({})", cut.service, cut.sessions, cut.reason.label()));
         Err(Why::CutsTooMany {
             cut,
-            live: preview.live,
+            staying,
             most: self.max_cut_percent,
             services: first_few(services),
             verb,
@@ -99,12 +103,31 @@ mod tests {
         assert!(!guard.is_mass_revocation(&preview(10, &[(CloseReason::Untrusted, 9)])));
     }
 
+    /// Else a revocation of most sessions, or a cut of which the paced ends are under way, would let a wrong set through.
+    #[test]
+    fn the_share_is_of_the_sessions_that_would_stay_otherwise() {
+        let check = |live, leaving, cuts: &[_]| {
+            let preview = Preview { leaving, ..preview(live, cuts) };
+            Guard { max_cut_percent: 20 }.check(&preview, "x").is_ok()
+        };
+        let cuts = [(CloseReason::Untrusted, 4), (CloseReason::Revoked, 20)];
+        assert!(check(40, 0, &cuts), "4 of 20");
+        assert!(!check(39, 0, &cuts), "4 of 19");
+        assert!(!check(40, 1, &cuts), "4 of 19");
+        assert!(!check(24, 0, &cuts), "all that are left");
+    }
+
     #[test]
     fn a_refusal_says_how_many_which_services_and_how_to_force() {
         let cuts = preview(10, &[(CloseReason::Untrusted, 3), (CloseReason::Revoked, 7)]);
         let why =
             Guard { max_cut_percent: 20 }.check(&cuts, "portcullis reload --force").unwrap_err().to_string();
-        for part in ["3 of 10", "20 percent", "billing 3 (untrusted)", "portcullis reload --force"] {
+        for part in [
+            "3 of 3 sessions that would stay",
+            "20 percent",
+            "billing 3 (untrusted)",
+            "portcullis reload --force",
+        ] {
             assert!(why.contains(part), "{why}");
         }
         assert!(!why.contains("revoked"), "{why}");

@@ -30,7 +30,8 @@ pub enum Attempt {
     Installed { generation: u64 },
     /// A new generation stands, made of the set of an earlier one.
     RolledBack { generation: u64, to: u64 },
-    /// The set was refused, but newer revocation lists or another deny list among it stand in a new generation.
+    /// The set was refused, or is held, but newer revocation lists or more denials among it stand in a new generation. It is
+    /// held where no fault is told.
     RevocationsOnly { generation: u64, faults: Vec<String> },
     /// The set was refused; everything is as before.
     Refused { faults: Vec<String> },
@@ -76,6 +77,17 @@ impl Attempt {
         }
     }
 
+    /// Whether the files wait, because an operator went back from them.
+    pub fn is_held(&self) -> bool {
+        match self {
+            Self::Held => true,
+            Self::RevocationsOnly { faults, .. } => faults.is_empty(),
+            Self::Unchanged | Self::Installed { .. } | Self::RolledBack { .. } | Self::Refused { .. } => {
+                false
+            }
+        }
+    }
+
     /// The label of the metric.
     pub(super) fn label(&self) -> &'static str {
         match self {
@@ -103,12 +115,16 @@ impl fmt::Display for Report {
             Attempt::Unchanged => {
                 writeln!(f, "unchanged: the files are those of generation {}", self.compared_with)?;
             }
-            Attempt::Held => {
-                writeln!(f, "held: the files were rolled back from; change one of them to have them taken")?
-            }
+            Attempt::Held => writeln!(
+                f,
+                "held: the files were rolled back from; change one that is no revocation list and not the deny list to have them taken"
+            )?,
             Attempt::Installed { generation } => writeln!(f, "{would}installed: generation {generation}")?,
             Attempt::RolledBack { generation, to } => {
                 writeln!(f, "{would}rolled back: generation {generation} is the set of generation {to}")?;
+            }
+            Attempt::RevocationsOnly { generation, .. } if self.attempt.is_held() => {
+                writeln!(f, "{would}held, but for their revocations: generation {generation}")?;
             }
             Attempt::RevocationsOnly { generation, .. } => {
                 writeln!(f, "{would}refused, but for its revocations: generation {generation}")?;

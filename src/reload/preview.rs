@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use crate::identity::ServiceName;
 use crate::policy::Grants;
 use crate::report::chain;
 use crate::session::{CloseReason, Live};
-use crate::verdict::{Overruled, judge_again};
+use crate::verdict::judge_again;
 
 /// Sessions that a preview names; the others are counted.
 const NAMED: usize = 100;
@@ -26,6 +27,8 @@ const NAMED: usize = 100;
 pub struct Preview {
     /// Sessions that lived when it was made.
     pub live: usize,
+    /// Those of them that the current generation overrules already: they are on their way out, and count nowhere else.
+    pub leaving: usize,
     /// Those that would end, by service and reason.
     pub cuts: Vec<Cut>,
     /// The first of them.
@@ -58,7 +61,7 @@ pub struct Affected {
 /// The generations that a candidate is held against.
 #[derive(Clone, Copy)]
 pub struct Against<'g> {
-    /// Whom it overrules is on the way out in any case, and counts nowhere.
+    /// Whom it overrules is on the way out in any case.
     pub current: &'g Generation,
     /// The current one with the candidate's revocations alone, if it brings any: whom that overrules is revoked or denied,
     /// whatever else the candidate holds against it.
@@ -66,34 +69,44 @@ pub struct Against<'g> {
 }
 
 impl Preview {
-    /// Judges every session of `live` by `candidate`. Costs a verification of the chain for each where the anchors
+    /// Judges every session of `live` by `candidate`. One whose certificates it lets end within the time in which a session
+    /// is asked for a proof, and that had longer, is cut as well: a moment later. Costs a verification of the chain for each where the anchors
     /// changed: a second of CPU for some ten thousand.
     pub fn of(candidate: &Generation, against: Against<'_>, live: &[Live], now: UnixTime) -> Self {
         let mut preview = Self { live: live.len(), ..Self::default() };
         let mut cuts: BTreeMap<(&ServiceName, &'static str), (CloseReason, usize)> = BTreeMap::new();
         let mut rights: BTreeMap<&ServiceName, usize> = BTreeMap::new();
         let mut compared = Compared::default();
+        let soon = now.as_secs().saturating_add(against.lead(candidate).as_secs());
         for session in live {
             let service = session.standing.identity.service();
-            match judge_again(candidate, &session.peer, &session.standing, now) {
+            let judged = |by: &Generation| judge_again(by, &session.peer, &session.standing, now);
+            let Ok(stands) = judged(against.current) else {
+                preview.leaving += 1;
+                continue;
+            };
+            let (reason, why) = match judged(candidate) {
                 Ok(upheld) => {
-                    if compared.differ(&session.standing.grants, &upheld.standing.grants) {
-                        *rights.entry(service).or_default() += 1;
+                    let (before, end) = (stands.peer.deadline(), upheld.peer.deadline());
+                    if end >= before || end > soon {
+                        if compared.differ(&session.standing.grants, &upheld.standing.grants) {
+                            *rights.entry(service).or_default() += 1;
+                        }
+                        continue;
                     }
+                    let why = format!("its certificates end at {end} instead of {before}, Unix seconds");
+                    (CloseReason::CredentialDeadline, why)
                 }
                 Err(overruled) => {
-                    let Some(overruled) = against.settle(overruled, session, now) else { continue };
-                    let reason = overruled.reason();
-                    cuts.entry((service, reason.label())).or_insert((reason, 0)).1 += 1;
-                    if preview.sessions.len() < NAMED {
-                        preview.sessions.push(CutSession {
-                            session: session.id.to_string(),
-                            service: service.to_string(),
-                            reason,
-                            why: chain(&overruled),
-                        });
-                    }
+                    let by_revocation = against.revised.and_then(|revised| judged(revised).err());
+                    let overruled = by_revocation.unwrap_or(overruled);
+                    (overruled.reason(), chain(&overruled))
                 }
+            };
+            cuts.entry((service, reason.label())).or_insert((reason, 0)).1 += 1;
+            if preview.sessions.len() < NAMED {
+                let (session, service) = (session.id.to_string(), service.to_string());
+                preview.sessions.push(CutSession { session, service, reason, why });
             }
         }
         let cut = |((service, _), (reason, sessions)): ((&ServiceName, _), _)| Cut {
@@ -124,6 +137,11 @@ impl Preview {
         revoked.map(|cut| format!("{} {}", cut.service, cut.sessions)).collect::<Vec<_>>().join(", ")
     }
 
+    /// Those that would go on living, were it not for what the candidate cuts otherwise.
+    pub fn staying(&self) -> usize {
+        self.live.saturating_sub(self.leaving).saturating_sub(self.revoked())
+    }
+
     /// Those that would end for anything else.
     pub fn cut_otherwise(&self) -> usize {
         self.cut() - self.revoked()
@@ -131,14 +149,9 @@ impl Preview {
 }
 
 impl Against<'_> {
-    /// What a session ends with that the candidate overrules; `None` if it is on its way out already.
-    fn settle(&self, overruled: Overruled, session: &Live, now: UnixTime) -> Option<Overruled> {
-        let by =
-            |generation: &Generation| judge_again(generation, &session.peer, &session.standing, now).err();
-        if by(self.current).is_some() {
-            return None;
-        }
-        Some(self.revised.and_then(by).unwrap_or(overruled))
+    /// Whoever has no more than this left is asked for a proof at once, and cut without one.
+    fn lead(&self, candidate: &Generation) -> Duration {
+        self.current.limits.reauth_lead.max(candidate.limits.reauth_lead)
     }
 }
 
@@ -173,7 +186,11 @@ impl fmt::Display for Preview {
         if self.cut() > named {
             writeln!(f, "{:14}  … and {} more", "", self.cut() - named)?;
         }
-        writeln!(f, "{:14}  {} of {} live sessions end", "in all", self.cut(), self.live)
+        write!(f, "{:14}  {} of {} live sessions end", "in all", self.cut(), self.live)?;
+        match self.leaving {
+            0 => writeln!(f),
+            leaving => writeln!(f, ", and {leaving} that are on their way out already"),
+        }
     }
 }
 

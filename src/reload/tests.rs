@@ -1,5 +1,9 @@
 //! What an attempt comes to, one after the other.
 
+mod alone;
+mod earlier;
+
+use super::candidate::{Found, Source};
 use super::*;
 use crate::load::tests::{Files, POLICY};
 

@@ -7,19 +7,19 @@ use tokio::time::Instant;
 
 use super::candidate::{Candidate, Found, MadeOf, Previous, Source};
 use super::changes::Changes;
+use super::decision::{decide, decide_candidate, refuse};
 use super::outcome::{Attempt, Report};
 use super::preview::{Against, Preview};
-use super::{Reloader, Retry, failure, texts};
-use crate::audit;
+use super::{Reloader, Retry, failure, watched};
+use crate::audit::{self, Swap};
 use crate::clock::unix_now;
-use crate::config::{Faults, Settings};
+use crate::config::Settings;
 use crate::generation::Generation;
 use crate::session::Live;
 
 /// What brings an attempt about.
 #[derive(Clone, Copy)]
 struct Change {
-    source: Source,
     force: bool,
     noticed: Instant,
 }
@@ -27,21 +27,20 @@ struct Change {
 impl Reloader {
     pub(super) async fn carry_out(&mut self, source: Source, force: bool) -> Report {
         // Watched first and read then: what changes in between is noticed.
-        self.watcher.watch(&self.config, &self.settings);
+        self.watcher.watch(&watched(&self.config, &self.settings, self.restored.as_deref()));
         let started = Instant::now();
-        let change = Change { source, force, noticed: self.watcher.noticed().unwrap_or(started) };
+        let change = Change { force, noticed: self.watcher.noticed().unwrap_or(started) };
         let basis = self.basis();
         let current = basis.current.clone();
         let report = match spawn_blocking(move || basis.find(source, unix_now())).await {
-            Ok(Found::Unchanged) => {
-                self.retry = Retry::Never;
-                Report::of(Attempt::Unchanged, false, current.number)
-            }
-            Ok(Found::Held) => Report::of(Attempt::Held, false, current.number),
             Ok(Found::Candidate(candidate)) => self.consider(*candidate, change, current).await,
-            Ok(Found::Refused { refused, revised }) => {
-                self.retry = Retry::after(&refused, source, self.retry);
-                self.refuse(texts(&refused.faults), revised, change, current).await
+            Ok(found) => {
+                self.retry = match &found {
+                    Found::Held { files, .. } => Retry::WhenChanged(*files),
+                    Found::Refused { refused, .. } => Retry::after(refused, source, self.retry),
+                    Found::Unchanged | Found::Candidate(_) => Retry::Never,
+                };
+                self.leave(found, change, current).await
             }
             Err(failed) => {
                 self.retry = Retry::Always;
@@ -54,12 +53,7 @@ impl Reloader {
 
     /// Takes a valid set, unless it would end too many sessions. What it revokes goes ahead: that waits for no preview, which
     /// may take a second, and for no guard.
-    async fn consider(
-        &mut self,
-        mut candidate: Candidate,
-        change: Change,
-        current: Arc<Generation>,
-    ) -> Report {
+    async fn consider(&mut self, candidate: Candidate, change: Change, current: Arc<Generation>) -> Report {
         let (changes, live) = (candidate.changes.clone(), self.gateway.registry.sessions());
         let report = |attempt, preview| Report {
             dry_run: false,
@@ -68,134 +62,173 @@ impl Reloader {
             changes: changes.clone(),
             preview,
         };
+        let terms = self.terms(change.force);
         if !changes.can_cut() {
-            let (attempt, installed) = self.take(candidate, change.noticed);
-            let preview = self.count(&current, installed, live).await;
-            return report(attempt, preview);
+            let attempt = decide_candidate(&candidate, &Preview::default(), terms);
+            let installed = self.take(candidate, change.noticed);
+            let counted = self.count(&current, installed, live.clone()).await;
+            tell(&attempt, Swap { forced: change.force, cut: counted.as_ref().map(Preview::cut) });
+            return report(attempt, counted.unwrap_or_else(|| uncounted(&live)));
         }
-        let revised = candidate.revised.take().map(|revised| {
-            let revised = self.revoke(revised, "revocations, ahead of the rest", change.noticed);
-            candidate.generation.number = revised.number + 1;
-            revised
-        });
-        let against = (current.clone(), revised.clone());
+        let revised = candidate.revised.clone();
+        let mut ahead = Preview::default();
+        if let Some(revised) = revised.clone() {
+            let what = "revocations, ahead of the rest";
+            ahead = self.revoke(revised, what, change, &current, live.clone()).await;
+        }
+        let against = current.clone();
         let previewing = spawn_blocking(move || {
-            let against = Against { current: &against.0, revised: against.1.as_deref() };
-            let preview = Preview::of(&candidate.generation, against, &live, unix_now());
+            let preview = candidate.preview(&against, &live, unix_now());
             (candidate, preview)
         });
-        let held_back = |faults| match &revised {
-            Some(revised) => Attempt::RevocationsOnly { generation: revised.number, faults },
-            None => Attempt::Refused { faults },
-        };
         let (candidate, preview) = match previewing.await {
             Ok(previewed) => previewed,
             Err(failed) => {
                 self.retry = Retry::Always;
-                return report(held_back(vec![failure(&failed)]), Preview::default());
+                let attempt = refuse(revised.map(|revised| revised.number), vec![failure(&failed)]);
+                return report(attempt, ahead);
             }
         };
-        self.alarm(&preview, revised.as_ref().map_or(current.number, |revised| revised.number));
-        let judged = self.basis().guard().check(&preview, change.source.forcing());
-        if let (Err(why), false) = (judged, change.force) {
-            let mut faults = Faults::default();
-            faults.add("reload.max_cut_percent", why);
-            if let MadeOf::Files { digest, .. } = candidate.made_of {
-                self.retry = Retry::WhenChanged(digest);
+        let attempt = decide_candidate(&candidate, &preview, terms);
+        match (&attempt, &candidate.made_of) {
+            (Attempt::Installed { .. } | Attempt::RolledBack { .. }, _) => {
+                let installed = self.take(candidate, change.noticed);
+                if !self.guard().is_mass_revocation(&ahead) {
+                    self.alarm(&preview, installed.number);
+                }
+                let cut = Some(preview.cut().saturating_sub(ahead.cut()));
+                tell(&attempt, Swap { forced: change.force, cut });
             }
-            return report(held_back(texts(&faults)), preview);
+            (_, MadeOf::Files { digest, .. }) => self.retry = Retry::WhenChanged(*digest),
+            (_, MadeOf::Previous { .. }) => {}
         }
-        let (attempt, _) = self.take(candidate, change.noticed);
         report(attempt, preview)
     }
 
-    /// Refuses a set that is not valid; what it revokes applies all the same.
-    async fn refuse(
-        &mut self,
-        faults: Vec<String>,
-        revised: Option<Generation>,
-        change: Change,
-        current: Arc<Generation>,
-    ) -> Report {
-        let Some(revised) = revised else {
-            return Report::of(Attempt::Refused { faults }, false, current.number);
+    /// Takes no set; revocations that come with what was found apply all the same.
+    async fn leave(&mut self, found: Found, change: Change, current: Arc<Generation>) -> Report {
+        let attempt = decide(&found, &Preview::default(), self.terms(change.force));
+        let (revised, what) = match found {
+            Found::Held { revised, .. } => {
+                (revised, "revocations alone; the files are held since a rollback")
+            }
+            Found::Refused { revised, .. } => (revised, "revocations alone; the rest was refused"),
+            Found::Unchanged | Found::Candidate(_) => (None, ""),
         };
+        let Some(revised) = revised else { return Report::of(attempt, false, current.number) };
         let (changes, live) = (Changes::between(&current, &revised), self.gateway.registry.sessions());
-        let revised = self.revoke(revised, "revocations alone; the rest was refused", change.noticed);
-        let attempt = Attempt::RevocationsOnly { generation: revised.number, faults };
-        let preview = self.count(&current, revised, live).await;
+        let preview = self.revoke(Arc::new(revised), what, change, &current, live).await;
         Report { dry_run: false, attempt, compared_with: current.number, changes, preview }
     }
 
-    /// Makes revocations alone the current generation.
-    fn revoke(&mut self, revised: Generation, what: &'static str, noticed: Instant) -> Arc<Generation> {
-        let revised = Arc::new(revised);
-        self.gateway.install(revised.clone(), noticed);
+    /// Makes revocations alone the current generation, and counts whom they end.
+    async fn revoke(
+        &mut self,
+        revised: Arc<Generation>,
+        what: &'static str,
+        change: Change,
+        current: &Arc<Generation>,
+        live: Vec<Live>,
+    ) -> Preview {
+        let number = revised.number;
+        self.gateway.install(revised.clone(), change.noticed);
         self.digest = None;
-        audit::reloaded(revised.number, what);
-        revised
+        let counted = self.count(current, revised, live.clone()).await;
+        // Nothing had to be forced.
+        audit::reloaded(number, what, Swap { forced: false, cut: counted.as_ref().map(Preview::cut) });
+        counted.unwrap_or_else(|| uncounted(&live))
     }
 
     /// Makes a candidate the current generation.
-    fn take(&mut self, candidate: Candidate, noticed: Instant) -> (Attempt, Arc<Generation>) {
-        let before = self.gateway.generation();
+    fn take(&mut self, candidate: Candidate, noticed: Instant) -> Arc<Generation> {
+        let generation = self.gateway.generation();
         let next = Arc::new(candidate.generation);
-        let generation = next.number;
         if candidate.changes.is_more_than_revocation() {
-            self.previous = Some(Previous { generation: before, digest: self.digest });
+            let settings = self.restored.as_ref().unwrap_or(&self.settings).clone();
+            self.previous = Some(Previous { generation, settings, digest: self.digest });
         }
         self.gateway.install(next.clone(), noticed);
-        let attempt = match candidate.made_of {
+        match candidate.made_of {
             MadeOf::Files { settings, digest } => {
-                self.use_settings(*settings);
+                self.use_settings(settings, None);
                 (self.digest, self.held, self.retry) = (Some(digest), None, Retry::Never);
-                audit::reloaded(generation, "everything");
-                Attempt::Installed { generation }
             }
-            MadeOf::Previous { number, files, is_of_files } => {
-                (self.digest, self.held) =
-                    if is_of_files { (Some(files), None) } else { (None, Some(files)) };
+            MadeOf::Previous { settings, files, is_of_files: true, is_exact, .. } => {
+                self.use_settings(settings, None);
+                (self.digest, self.held) = (is_exact.then_some(files), None);
                 self.retry = Retry::WhenChanged(files);
-                audit::rolled_back(generation, number);
-                Attempt::RolledBack { generation, to: number }
+                if !is_exact {
+                    self.watcher.look_again();
+                }
             }
-        };
-        (attempt, next)
+            MadeOf::Previous { settings, files, .. } => {
+                self.use_settings(self.settings.clone(), Some(settings));
+                (self.digest, self.held) = (None, Some(files));
+                self.retry = Retry::WhenChanged(files);
+            }
+        }
+        next
     }
 
-    fn use_settings(&mut self, settings: Settings) {
+    fn use_settings(&mut self, settings: Arc<Settings>, restored: Option<Arc<Settings>>) {
         if settings.needs_restart_after(&self.settings) {
             tracing::warn!("[gateway] or [log] changed as well; that takes a restart");
         }
         self.gateway.pace.set_rate(settings.reload.closes_per_second);
         let before = std::mem::replace(&mut self.settings, settings);
-        if !before.files().eq(self.settings.files()) {
-            self.watcher.watch(&self.config, &self.settings);
+        let restored_before = std::mem::replace(&mut self.restored, restored);
+        let files = watched(&self.config, &self.settings, self.restored.as_deref());
+        if files != watched(&self.config, &before, restored_before.as_deref()) {
+            self.watcher.watch(&files);
             // What came anew may have changed between its reading and its watch.
             self.watcher.look_again();
         }
     }
 
-    /// Counts what an installed generation ended of the sessions that lived before it.
-    async fn count(&self, before: &Arc<Generation>, installed: Arc<Generation>, live: Vec<Live>) -> Preview {
-        let (before, count, number) = (before.clone(), live.len(), installed.number);
+    /// Counts what an installed generation ended of the sessions that lived before it, and tells if they are many.
+    async fn count(
+        &self,
+        before: &Arc<Generation>,
+        installed: Arc<Generation>,
+        live: Vec<Live>,
+    ) -> Option<Preview> {
+        let (before, number) = (before.clone(), installed.number);
         let judging = spawn_blocking(move || {
             Preview::of(&installed, Against { current: &before, revised: None }, &live, unix_now())
         });
-        // Sessions judge themselves in any case; without the count there is no alarm.
-        let preview = judging.await.unwrap_or_else(|failed| {
-            tracing::error!(error = failure(&failed), "the sessions that a revocation ends were not counted");
-            Preview { live: count, ..Preview::default() }
-        });
-        self.alarm(&preview, number);
-        preview
+        match judging.await {
+            Ok(preview) => {
+                self.alarm(&preview, number);
+                Some(preview)
+            }
+            // Sessions judge themselves in any case; without the count there is no alarm.
+            Err(failed) => {
+                tracing::error!(
+                    error = failure(&failed),
+                    "the sessions that a revocation ends were not counted"
+                );
+                None
+            }
+        }
     }
 
     /// Tells when the revocations of generation `number` ended a share of the sessions at which a person should look.
     fn alarm(&self, preview: &Preview, number: u64) {
-        if self.basis().guard().is_mass_revocation(preview) {
+        if self.guard().is_mass_revocation(preview) {
             self.gateway.metrics.mass_revocation();
             audit::mass_revocation(number, preview.revoked(), preview.live, &preview.revoked_services());
         }
+    }
+}
+
+fn uncounted(live: &[Live]) -> Preview {
+    Preview { live: live.len(), ..Preview::default() }
+}
+
+fn tell(attempt: &Attempt, swap: Swap) {
+    match attempt {
+        Attempt::Installed { generation } => audit::reloaded(*generation, "everything", swap),
+        Attempt::RolledBack { generation, to } => audit::rolled_back(*generation, *to, swap),
+        Attempt::RevocationsOnly { .. } | Attempt::Unchanged | Attempt::Held | Attempt::Refused { .. } => {}
     }
 }

@@ -15,8 +15,6 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Settings;
-
 /// A change counts as finished when nothing happens for this long, …
 const QUIET: Duration = Duration::from_millis(25);
 /// … and at the latest after this.
@@ -24,7 +22,7 @@ const LATEST: Duration = Duration::from_millis(100);
 /// Symbolic links followed from one path, as the kernel itself limits them (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
-/// Watches the files of one configuration.
+/// Watches files.
 pub(super) struct Watcher {
     changed: Arc<Signal>,
     system: Option<RecommendedWatcher>,
@@ -55,7 +53,7 @@ struct Look {
 }
 
 impl Watcher {
-    pub(super) fn new(config: &Path, settings: &Settings) -> Self {
+    pub(super) fn new(files: &[&Path]) -> Self {
         let changed = Arc::<Signal>::default();
         let signal = changed.clone();
         let system = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -67,16 +65,16 @@ impl Watcher {
             tracing::warn!(%error, "the system does not notify of file changes; polling alone");
         }
         let mut watcher = Self { changed, system: system.ok(), watched: BTreeSet::new(), seen: Vec::new() };
-        watcher.watch(config, settings);
+        watcher.watch(files);
         watcher
     }
 
-    /// Watches every directory that leads to a file of `settings`, those that came anew among them.
-    pub(super) fn watch(&mut self, config: &Path, settings: &Settings) {
-        self.seen = looks(config, settings);
+    /// Watches every directory that leads to one of the files, those that came anew among them.
+    pub(super) fn watch(&mut self, files: &[&Path]) {
+        self.seen = looks(files);
         let Some(system) = &mut self.system else { return };
         let mut wanted = BTreeSet::new();
-        for file in [config].into_iter().chain(settings.files()) {
+        for file in files {
             leading_directories(file, &mut wanted);
         }
         for gone in self.watched.difference(&wanted) {
@@ -121,8 +119,8 @@ impl Watcher {
     }
 
     /// Whether a file looks different from when it was last read.
-    pub(super) fn has_moved(&self, config: &Path, settings: &Settings) -> bool {
-        looks(config, settings) != self.seen
+    pub(super) fn has_moved(&self, files: &[&Path]) -> bool {
+        looks(files) != self.seen
     }
 }
 
@@ -135,8 +133,8 @@ fn changes_something(event: &Event) -> bool {
     }
 }
 
-fn looks(config: &Path, settings: &Settings) -> Vec<Option<Look>> {
-    [config].into_iter().chain(settings.files()).map(look).collect()
+fn looks(files: &[&Path]) -> Vec<Option<Look>> {
+    files.iter().copied().map(look).collect()
 }
 
 fn look(path: &Path) -> Option<Look> {

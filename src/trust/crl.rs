@@ -165,16 +165,6 @@ impl RevocationLists {
         })
     }
 
-    /// The number of every list.
-    pub fn numbers(&self) -> impl Iterator<Item = (IssuerId, CrlNumber)> {
-        self.all().map(|(issuer, list)| (issuer, list.number))
-    }
-
-    /// How many entries all lists have together.
-    pub fn entries(&self) -> usize {
-        self.by_issuer.values().flatten().map(|list| list.len()).sum()
-    }
-
     /// Where this set goes back behind `marks` for one issuer: each mark needs a list that speaks for the same
     /// certificates, or more, and is not older.
     pub(crate) fn regressions(&self, marks: &Marks, issuer: IssuerId) -> Vec<CrlRegression> {
@@ -186,16 +176,16 @@ impl RevocationLists {
         marks.of_issuer(issuer).iter().filter_map(regression).collect()
     }
 
-    /// Adds another set's lists of one issuer where they are newer, and drops those that another one speaks for: an
-    /// older one would only go stale.
-    pub(crate) fn take_newer(&mut self, other: &Self, issuer: IssuerId) {
-        let Some(lists) = self.by_issuer.get_mut(&issuer) else {
-            if let Some(theirs) = other.by_issuer.get(&issuer) {
-                self.by_issuer.insert(issuer, theirs.clone());
-            }
+    /// Adds another set's lists of one issuer where they are newer, only those that are fresh at `fresh_at` if that is
+    /// told, and drops those that another one speaks for: an older one would only go stale.
+    pub(crate) fn take_newer(&mut self, other: &Self, issuer: IssuerId, fresh_at: Option<UnixTime>) {
+        let is_welcome = |list: &&Arc<RevocationList>| fresh_at.is_none_or(|now| list.is_fresh(now));
+        let theirs = other.of(issuer).iter().filter(is_welcome);
+        let both: Vec<_> = self.of(issuer).iter().chain(theirs).cloned().collect();
+        if both.is_empty() {
             return;
-        };
-        let both: Vec<_> = lists.iter().chain(other.of(issuer)).cloned().collect();
+        }
+        let lists = self.by_issuer.entry(issuer).or_default();
         lists.clear();
         for list in &both {
             let is_outdone = |by: &Arc<RevocationList>| {

@@ -118,7 +118,7 @@ impl TrustDomain {
     }
 
     /// Every configured CA, each once.
-    pub(super) fn issuers(&self) -> BTreeSet<IssuerId> {
+    pub(crate) fn issuers(&self) -> BTreeSet<IssuerId> {
         self.authorities.all().iter().map(|authority| authority.id()).collect()
     }
 
@@ -168,13 +168,9 @@ impl TrustDomain {
     ) -> Result<Self, Vec<TrustError>> {
         let mut faults = Vec::new();
         self.authorities.check_dates(now, &mut faults);
-        let mut revocation = self.revocation.clone();
-        if let Some(lists) = &mut revocation {
+        let revocation = self.newest_lists(others, None);
+        if let Some(lists) = &revocation {
             for issuer in self.issuers() {
-                others
-                    .iter()
-                    .filter_map(Self::revocation_lists)
-                    .for_each(|theirs| lists.take_newer(theirs, issuer));
                 for crl::CrlRegression { before, now, .. } in lists.regressions(marks, issuer) {
                     let name = self.authority_name(issuer).unwrap_or_default().to_owned();
                     faults.push(TrustError::RevocationListWentBack { name, before, now });
@@ -183,6 +179,24 @@ impl TrustDomain {
             check_fresh(lists, &self.authorities, self.stale, now, &mut faults);
         }
         if faults.is_empty() { Ok(Self { revocation, ..self.clone() }) } else { Err(faults) }
+    }
+
+    /// This domain with every newer list of the others', whatever else has become of it. A stale one is left where this
+    /// domain would refuse everybody for it.
+    pub(super) fn with_revocations_of(&self, others: &[Self], now: UnixTime) -> Self {
+        let fresh_at = (self.stale == StaleLists::Refused).then_some(now);
+        Self { revocation: self.newest_lists(others, fresh_at), ..self.clone() }
+    }
+
+    /// The newest of its own and of the others' lists for each of its CAs.
+    fn newest_lists(&self, others: &[Self], fresh_at: Option<UnixTime>) -> Option<RevocationLists> {
+        let mut lists = self.revocation.clone()?;
+        for issuer in self.issuers() {
+            for theirs in others.iter().filter_map(Self::revocation_lists) {
+                lists.take_newer(theirs, issuer, fresh_at);
+            }
+        }
+        Some(lists)
     }
 
     /// Finds a path to an anchor on which every certificate is in date and none revoked.

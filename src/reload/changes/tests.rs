@@ -54,12 +54,12 @@ fn entries_of_the_deny_list_are_counted_and_are_revocation() {
 }
 
 #[test]
-fn a_new_key_pair_is_more_than_revocation_and_cuts_nobody() {
+fn a_new_key_pair_is_no_set_to_go_back_behind_and_cuts_nobody() {
     let (files, changes) = changes(Files::rotate_gateway);
     let change = changes.listeners[0].certificate.as_ref().expect("a certificate");
     let now = files.load().generation.listeners[0].fingerprint.to_string();
     assert!(change.after.fingerprint == now && change.before.fingerprint != now);
-    assert!(changes.is_more_than_revocation() && !changes.can_cut());
+    assert!(!changes.is_empty() && !changes.is_more_than_revocation() && !changes.can_cut());
 }
 
 #[test]

@@ -7,8 +7,8 @@ use crate::identity::peer::VerifiedPeer;
 use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::session::{Origin, SessionId};
-use crate::testing::{Authority, policy};
-use crate::trust::TrustDomains;
+use crate::testing::{Authority, join, policy};
+use crate::trust::{RetiringAnchor, TrustDomains, TrustSettings};
 use crate::verdict::judge;
 
 const OPEN: &str = "[[grant]]\nname = \"all\"\nservices = [\"*\"]\npublish = [\"{service}.>\"]\n";
@@ -95,7 +95,34 @@ fn whom_the_current_set_ends_already_does_not_count() {
     let mut world = World::new();
     world.current.deny = Arc::new(DenyList::new([], [], [ServiceName::parse("orders").unwrap()]));
     let next = world.next(Authority::new("other").trust(1, &[]), policy(OPEN));
-    assert_eq!(cuts(&world.preview(&next, None)), [("billing", CloseReason::Untrusted, 1)]);
+    let preview = world.preview(&next, None);
+    assert_eq!(cuts(&preview), [("billing", CloseReason::Untrusted, 1)]);
+    assert_eq!((preview.live, preview.leaving, preview.staying()), (3, 2, 1));
+    assert!(preview.to_string().contains("1 of 3 live sessions end, and 2 that"), "{preview}");
+    // Though the candidate would keep them.
+    let next = world.next(world.authority.trust(1, &[]), policy(OPEN));
+    assert_eq!(world.preview(&next, None).leaving, 2);
+}
+
+/// An end of an anchor shortly ahead empties the gateway as one in the past does, a moment later.
+#[test]
+fn an_end_that_is_moved_to_within_the_lead_of_a_proof_is_a_cut() {
+    let world = World::new();
+    let (now, lead) = (unix_now().as_secs(), Limits::default().reauth_lead.as_secs());
+    let anchor = world.current.trust.domains()[0].anchors().next().expect("an anchor").fingerprint;
+    let ending = |at| {
+        let retire = vec![RetiringAnchor { anchor, at }];
+        let settings = world.authority.settings(&[world.authority.list(1, &[])]);
+        world.next(join([TrustSettings { retire, ..settings }]), policy(OPEN))
+    };
+    let preview = world.preview(&ending(now + lead / 2), None);
+    let expected =
+        [("billing", CloseReason::CredentialDeadline, 1), ("orders", CloseReason::CredentialDeadline, 2)];
+    assert_eq!(cuts(&preview), expected);
+    assert_eq!(preview.cut_otherwise(), 3);
+    assert!(preview.sessions[0].why.contains(&(now + lead / 2).to_string()), "{preview}");
+    assert_eq!(world.preview(&ending(now + 2 * lead), None).cut(), 0, "there is time to move");
+    assert_eq!(world.preview(&ending(now + 7_200), None).cut(), 0, "the certificates end before");
 }
 
 #[test]

@@ -4,7 +4,6 @@ use super::TrustDomain;
 use crate::identity::certificate::{Fingerprint, IssuerId};
 use crate::trust::anchors::AuthorityKind;
 use crate::trust::crl::CrlAge;
-use crate::trust::{TrustDomains, marks_of};
 
 /// One configured CA certificate. The name comes from the certificate: show it escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,27 +49,5 @@ impl TrustDomain {
             entries: summary.entries,
         };
         summaries.into_iter().map(facts).collect()
-    }
-
-    /// Its list in force with every newer one of `others`, whatever else has become of it.
-    fn with_revocations_of(&self, others: &TrustDomains) -> Self {
-        let mut revocation = self.revocation.clone();
-        if let Some(lists) = &mut revocation {
-            for issuer in self.issuers() {
-                let theirs = others.domains().iter().filter_map(TrustDomain::revocation_lists);
-                theirs.for_each(|theirs| lists.take_newer(theirs, issuer));
-            }
-        }
-        Self { revocation, ..self.clone() }
-    }
-}
-
-impl TrustDomains {
-    /// These domains with every revocation list that is newer in `others`, and nothing else of those. Unlike
-    /// [`with_lists_of`](Self::with_lists_of) it asks for nothing, because a revocation waits for nothing.
-    pub fn with_revocations_of(&self, others: &Self) -> Self {
-        let domains =
-            self.domains.iter().map(|domain| domain.with_revocations_of(others)).collect::<Box<_>>();
-        Self { marks: marks_of(&domains), domains, anchors: self.anchors }.remembering(self)
     }
 }

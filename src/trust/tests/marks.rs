@@ -131,3 +131,29 @@ fn what_stood_before_with_lists_by_part_comes_back_with_the_complete_one_alone()
     let peer = verify(&current, &root.leaf("a", 7), &[]).expect("verified");
     assert_eq!(back.stale_at(&peer), Some(NOW + 9 * HOUR));
 }
+
+#[test]
+fn a_list_that_is_stale_goes_ahead_only_where_stale_ones_are_accepted() {
+    let root = TestCa::root("root");
+    let lasting = |number, revoked: &[u64], hours| {
+        root.crl_with(number, revoked, |params| params.next_update = date(NOW + hours * HOUR))
+    };
+    let block = |list, accepted| {
+        let lists = vec![list];
+        let revocation = match accepted {
+            true => RevocationSettings::DangerAcceptStale(lists),
+            false => RevocationSettings::Enforced(lists),
+        };
+        set(vec![named(TrustSettings { revocation, ..settings(&[&root], &[], &[]) }, "a", "a")])
+    };
+    let newer = block(lasting(6, &[7], 1), true);
+    let later = at(NOW + 2 * HOUR);
+    let judged = |accepted, serial| {
+        let merged = block(lasting(5, &[], 9), accepted).with_revocations_of(&newer, later);
+        let leaf = root.leaf_with("a", serial, |params| params.not_after = date(NOW + 9 * HOUR));
+        merged.verify(&leaf.der, &[], later).map(|_| ())
+    };
+    assert!(matches!(judged(true, 7), Err(VerifyError::Revoked { .. })));
+    assert!(judged(true, 8).is_ok());
+    assert!(judged(false, 8).is_ok(), "nobody is refused for a list that a wider domain accepted");
+}

@@ -163,7 +163,10 @@ async fn sessions_are_listed_in_pages_and_by_what_they_are() {
         (&"internal".into(), &json!(["reader"]), &1.into())
     );
     assert_eq!(row["anchor_name"], "CN=test root");
-    assert_eq!(row["deadline_unix"].as_u64().map(|end| end * 1000), peers[2].hello["deadline"].as_u64());
+    assert_eq!(
+        row["certificate_end_unix"].as_u64().map(|end| end * 1000),
+        peers[2].hello["deadline"].as_u64()
+    );
     assert_eq!(list("?service=billing").await["matching"], 2);
     assert_eq!(list("?trust=elsewhere").await["matching"], 0);
     assert_eq!(list("?generation_below=1").await["matching"], 0);
