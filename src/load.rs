@@ -156,13 +156,21 @@ fn assemble(
 /// The current generation with newer revocation lists and more denials, from the files that `settings` names, whatever
 /// else is broken now. Where that is more than one set of files, each of them counts, whichever trust block it names its
 /// lists in. Nothing is lifted: an entry that left a deny file goes with a set that is taken whole. `None` if no valid list
-/// is newer, and every entry of a valid deny file known.
-pub fn newer_revocations(settings: &[&Settings], current: &Generation, now: UnixTime) -> Option<Generation> {
+/// is newer, and every entry of a valid deny file known. What cannot be read is skipped, and among `faults`.
+pub fn newer_revocations(
+    settings: &[&Settings],
+    current: &Generation,
+    faults: &mut Faults,
+    now: UnixTime,
+) -> Option<Generation> {
     let mut reader = Reader::default();
     let mut offered: Vec<(TrustName, Lists)> = Vec::new();
     for trust in settings.iter().flat_map(|settings| &settings.trust) {
-        let readable = |path: &PathBuf| reader.pem(path, pem::revocation_lists).ok();
-        let lists: Lists = trust.crls.iter().filter_map(readable).flatten().collect();
+        let mut readable = |path: &PathBuf| {
+            let read = reader.pem(path, pem::revocation_lists);
+            faults.take(format!("trust {}: crls", trust.name), read)
+        };
+        let lists: Lists = trust.crls.iter().filter_map(&mut readable).flatten().collect();
         match settings {
             [_] => offered.push((trust.name.clone(), lists)),
             _ => offered
@@ -172,8 +180,7 @@ pub fn newer_revocations(settings: &[&Settings], current: &Generation, now: Unix
     let newer = current.trust.with_newer_lists(&offered, now);
     let mut deny = current.deny.clone();
     for settings in settings {
-        // A faulty file adds nothing; what is wrong with it is told by whoever loads it.
-        if let Some(more) = load_deny_list(settings, &mut reader, &mut Faults::default())
+        if let Some(more) = load_deny_list(settings, &mut reader, faults)
             && more.not_in(&deny) > 0
         {
             deny = Arc::new(deny.with(&more));

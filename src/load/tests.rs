@@ -285,7 +285,8 @@ fn what_takes_a_restart_is_refused() {
 fn a_newer_list_is_taken_alone_whatever_else_is_broken() {
     let files = Files::new();
     let before = files.load();
-    let newer = || newer_revocations(&[&before.settings], &before.generation, unix_now());
+    let newer =
+        || newer_revocations(&[&before.settings], &before.generation, &mut Faults::default(), unix_now());
     assert!(newer().is_none(), "the same list is not newer");
 
     files.write("policy.toml", "broken");
@@ -345,7 +346,8 @@ fn a_changed_deny_list_is_taken_alone_whatever_else_is_broken() {
     files.write("portcullis.toml", format!("deny = \"deny.toml\"\n{CONFIGURATION}"));
     files.write("deny.toml", "serials = []");
     let before = files.load();
-    let newer = || newer_revocations(&[&before.settings], &before.generation, unix_now());
+    let newer =
+        || newer_revocations(&[&before.settings], &before.generation, &mut Faults::default(), unix_now());
     files.write("policy.toml", "broken");
     files.write("portcullis.toml", "broken");
     assert!(newer().is_none(), "the same list is no change");
@@ -367,7 +369,8 @@ fn an_entry_that_left_the_deny_list_stays_denied_while_the_set_is_broken() {
     let files = Files::new();
     files.deny("\"07\", \"08\"");
     let before = files.load();
-    let newer = || newer_revocations(&[&before.settings], &before.generation, unix_now());
+    let newer =
+        || newer_revocations(&[&before.settings], &before.generation, &mut Faults::default(), unix_now());
     files.write("policy.toml", "broken");
     files.deny("\"08\"");
     assert!(newer().is_none(), "nothing is denied that was not denied before");

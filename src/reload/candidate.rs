@@ -9,7 +9,7 @@ use rustls::pki_types::UnixTime;
 
 use super::changes::Changes;
 use super::preview::{Against, Preview};
-use crate::config::Settings;
+use crate::config::{Faults, Settings};
 use crate::generation::Generation;
 use crate::load::{self, Before, Digest, Loaded, Refused};
 use crate::session::Live;
@@ -79,6 +79,8 @@ pub(super) enum Found {
         files: Digest,
         /// Newer revocations of theirs, and of the files of the set that is in force.
         revised: Option<Generation>,
+        /// What of them cannot be read.
+        faults: Faults,
     },
     Candidate(Box<Candidate>),
     /// Valid newer revocations among what was refused stand in `revised`.
@@ -110,8 +112,9 @@ impl Basis {
         if let Some(held) = self.held {
             let files = load::digest(&self.config);
             if files.is_but_for_revocations(&held) {
-                let revised = load::newer_revocations(&self.revoking(), &self.current, now);
-                return Found::Held { files, revised };
+                let mut faults = Faults::default();
+                let revised = load::newer_revocations(&self.revoking(), &self.current, &mut faults, now);
+                return Found::Held { files, revised, faults };
             }
         }
         let before = Before { settings: &self.settings, generation: &self.current, digest: self.digest };
@@ -122,7 +125,9 @@ impl Basis {
                 self.candidate(generation, made_of, now)
             }
             Err(refused) => {
-                let revised = load::newer_revocations(&self.revoking(), &self.current, now);
+                // What is wrong with the files is told with all else of them.
+                let unread = &mut Faults::default();
+                let revised = load::newer_revocations(&self.revoking(), &self.current, unread, now);
                 Found::Refused { refused, revised }
             }
         }

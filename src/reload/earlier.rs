@@ -26,9 +26,10 @@ impl Basis {
         // Lists that any of the files have by now come along.
         let mut revoking = self.revoking();
         revoking.push(settings);
-        let newer = load::newer_revocations(&revoking, &self.current, now);
+        let unread = &mut Faults::default();
+        let newer = load::newer_revocations(&revoking, &self.current, unread, now);
         let base = newer.as_ref().unwrap_or(&self.current);
-        let own = load::newer_revocations(&revoking, old, now);
+        let own = load::newer_revocations(&revoking, old, unread, now);
         let trust = own.as_ref().map_or(&old.trust, |own| &own.trust).with_lists_of(&base.trust, now);
         find_unrevocable(old, &base.trust, &mut faults);
         let trust = match trust {
@@ -45,8 +46,9 @@ impl Basis {
             faults.take("listener", kept)?;
             Some(next)
         });
-        let pairs = next.as_ref().map_or(&old.listeners, |next| &next.listeners);
-        find_expired(pairs, now, &mut faults);
+        if let Some(next) = &next {
+            find_expired(&next.listeners, now, &mut faults);
+        }
         let (Some(mut next), true) = (next, faults.is_empty()) else {
             return refused(faults);
         };

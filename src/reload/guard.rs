@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn revoked_and_denied_sessions_do_not_count_and_are_told_apart() {
         let mass =
-            preview(10, &[(CloseReason::Revoked, 5), (CloseReason::Denied, 4), (CloseReason::Untrusted, 1)]);
+            preview(15, &[(CloseReason::Revoked, 6), (CloseReason::Denied, 4), (CloseReason::Untrusted, 1)]);
         let guard = Guard { max_cut_percent: 20 };
         assert!(guard.check(&mass, "x").is_ok());
         assert!(guard.is_mass_revocation(&mass));

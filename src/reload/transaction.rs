@@ -10,7 +10,7 @@ use super::changes::Changes;
 use super::decision::{decide, decide_candidate, refuse};
 use super::outcome::{Attempt, Report};
 use super::preview::{Against, Preview};
-use super::{Reloader, Retry, failure, watched};
+use super::{Reloader, Retry, failure, texts, watched};
 use crate::audit::{self, Swap};
 use crate::clock::unix_now;
 use crate::config::Settings;
@@ -109,7 +109,11 @@ impl Reloader {
     async fn leave(&mut self, found: Found, change: Change, current: Arc<Generation>) -> Report {
         let attempt = decide(&found, &Preview::default(), self.terms(change.force));
         let (revised, what) = match found {
-            Found::Held { revised, .. } => {
+            Found::Held { revised, faults, .. } => {
+                // Nothing else tells of them: the files are not tried.
+                for fault in texts(&faults) {
+                    tracing::error!(fault, "what it would revoke does not apply");
+                }
                 (revised, "revocations alone; the files are held since a rollback")
             }
             Found::Refused { revised, .. } => (revised, "revocations alone; the rest was refused"),

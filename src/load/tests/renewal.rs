@@ -44,7 +44,9 @@ fn a_trust_domain_renews_only_where_it_is_configured_to() {
     assert!(issues(&before));
     // Newer lists alone take nothing away.
     renewing.files.publish_list(8, &[]);
-    let newer = newer_revocations(&[&before.settings], &before.generation, unix_now()).expect("a newer list");
+    let newer =
+        newer_revocations(&[&before.settings], &before.generation, &mut Faults::default(), unix_now())
+            .expect("a newer list");
     assert!(Arc::ptr_eq(&newer.renewal, &before.generation.renewal));
 }
 

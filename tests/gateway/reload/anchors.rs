@@ -7,7 +7,7 @@ use super::{may_connect, reconfigure, refused, service, start, tried, trust};
 use crate::harness::{Ca, Closed, Harness, Peer, Profile, wait_until};
 
 /// A TOML date and time in `seconds` from now, and the same in Unix seconds.
-fn moment(seconds: i64) -> (String, u64) {
+pub fn moment(seconds: i64) -> (String, u64) {
     let at = OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
     let (year, month, day) = at.to_calendar_date();
     let (hour, minute, second) = at.time().as_hms();
@@ -17,7 +17,7 @@ fn moment(seconds: i64) -> (String, u64) {
 }
 
 /// Gives the first of the anchors an end.
-fn retire(harness: &Harness, at: &str) {
+pub fn retire(harness: &Harness, at: &str) {
     let generation = harness.gateway().generation();
     let anchor = generation.trust.domains()[0].anchors().next().expect("an anchor").fingerprint;
     let line = format!("anchors = [\"anchors.pem\"]\nretire = [{{ anchor = \"{anchor}\", at = {at} }}]");

@@ -26,6 +26,7 @@ fn without(services: &str) -> String {
 
 #[tokio::test]
 async fn a_policy_that_cuts_more_than_the_share_is_refused_and_forced_it_works() {
+    let logs = Logs::capture();
     let harness = guarded().await;
     let mut sessions = five(&harness).await;
     replace(&harness.policy, without("\"a\", \"b\"").as_bytes());
@@ -42,6 +43,7 @@ async fn a_policy_that_cuts_more_than_the_share_is_refused_and_forced_it_works()
     // Asking again is no reason to take it.
     assert!(matches!(harness.reload().await, Attempt::Refused { .. }));
     assert_eq!(force(&harness).await.attempt, Attempt::Installed { generation: 2 });
+    logs.line(&["portcullis::audit", "reloaded", "generation=2", "forced=true", "cut=2"]).await;
     for (_, peer) in &mut sessions[..2] {
         assert_eq!(peer.closed().await.paced(), frame(1008, "connect_forbidden"));
     }
@@ -138,6 +140,50 @@ async fn a_mass_revocation_is_applied_and_raises_an_alarm() {
     assert_eq!(sessions[2].1.closed().await, frame(4403, "revoked"));
     tried(&harness).await;
     assert_eq!(harness.metric("mass_revocations_total"), 1);
+}
+
+/// Whom only the whole set would revoke is not revoked while that is held back.
+#[tokio::test]
+async fn a_revocation_that_is_held_back_with_its_set_raises_no_alarm() {
+    let logs = Logs::capture();
+    let harness = guarded().await;
+    let (lists, none) = ("crls = [\"crl.pem\"]", "danger_no_revocation = true");
+    reconfigure(&harness, lists, none);
+    taken(&harness, 2).await;
+    let mut sessions = five(&harness).await;
+    sessions[..2].iter().for_each(|(issued, _)| harness.pki.ca.revoke(issued));
+    harness.pki.publish_crl();
+    replace(&harness.policy, without("\"c\", \"d\"").as_bytes());
+    refused(&harness).await;
+    reconfigure(&harness, none, lists);
+    tried(&harness).await;
+    let why = refused(&harness).await;
+    assert!(why.contains("2 of 3"), "whom it revokes would not stay otherwise: {why}");
+    assert_eq!(harness.metric("mass_revocations_total"), 0);
+    for (_, peer) in &mut sessions {
+        peer.nothing_came().await;
+    }
+    assert!(matches!(force(&harness).await.attempt, Attempt::Installed { .. }));
+    assert_eq!(sessions[0].1.closed().await, frame(4403, "revoked"));
+    assert_eq!(harness.metric("mass_revocations_total"), 1);
+    logs.line(&["portcullis::audit", "mass_revocation", "sessions=2", "live=5", "a 1, b 1"]).await;
+}
+
+/// It would empty the gateway as well, a moment later.
+#[tokio::test]
+async fn an_anchor_that_is_to_end_in_a_moment_is_refused_and_its_sessions_stay() {
+    let harness = guarded().await;
+    let mut sessions = five(&harness).await;
+    let (soon, _) = super::anchors::moment(60);
+    super::anchors::retire(&harness, &soon);
+    assert!(refused(&harness).await.contains("credential_deadline"));
+    for (_, peer) in &mut sessions {
+        peer.nothing_came().await;
+    }
+    let (later, _) = super::anchors::moment(3_000);
+    reconfigure(&harness, &soon, &later);
+    tried(&harness).await;
+    assert_eq!(super::faults(&harness), Vec::<String>::new());
 }
 
 #[tokio::test]

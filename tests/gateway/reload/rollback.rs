@@ -18,7 +18,6 @@ async fn a_rollback_restores_the_set_before_and_a_second_one_goes_forward_again(
     let logs = Logs::capture();
     let harness = start().await;
     let client = service(&harness, "billing", &["writer"]);
-    let before = shown(&harness, &client).await;
     let pair = new_pair(&harness);
     harness.pki.write("gateway.key", &pair.key_pem);
     replace(&harness.policy, NARROW.as_bytes());
@@ -29,8 +28,9 @@ async fn a_rollback_restores_the_set_before_and_a_second_one_goes_forward_again(
 
     assert_eq!(roll_back(&harness).await.attempt, Attempt::RolledBack { generation: 3, to: 1 });
     assert!(publishes_orders(&harness).await);
-    assert_eq!(shown(&harness, &client).await, before);
-    logs.line(&["portcullis::audit", "rolled_back", "generation=3", "to=1"]).await;
+    // A policy is gone back from, which is no reason to take the old private key up again.
+    assert_eq!(shown(&harness, &client).await, pair.chain[0]);
+    logs.line(&["portcullis::audit", "rolled_back", "generation=3", "to=1", "forced=false", "cut=0"]).await;
     assert_eq!(harness.server.reload_handle().status().rolled_back_to, Some(1));
 
     assert_eq!(roll_back(&harness).await.attempt, Attempt::RolledBack { generation: 4, to: 2 });
@@ -60,6 +60,9 @@ async fn a_rollback_undoes_no_revocation_and_no_list_goes_back() {
     assert!(!may_connect(&harness, &thief).await);
     // Nor do the files bring an older list back in now.
     harness.pki.write("crl.pem", &list_of_then);
+    assert_eq!(harness.reload().await, Attempt::Held);
+    assert!(!may_connect(&harness, &thief).await);
+    replace(&harness.policy, format!("{NARROW}# mended\n").as_bytes());
     let attempt = harness.reload().await;
     assert!(matches!(&attempt, Attempt::Refused { faults } if faults[0].contains("back")), "{attempt:?}");
     assert!(!may_connect(&harness, &thief).await);
@@ -85,8 +88,17 @@ async fn a_rollback_holds_over_reloads_and_polls_until_a_file_changes() {
     assert_eq!(harness.gateway().generation_number(), 3);
     assert!(publishes_orders(&harness).await);
 
+    // Revocations are published all the time, and end no hold.
+    let thief = service(&harness, "mallory", &[]);
+    let mut session = harness.connect_as(&thief).await;
+    harness.pki.revoke(&thief);
+    assert_eq!(session.closed().await, Closed::Frame(4403, "revoked".into()));
+    assert_eq!(harness.gateway().generation_number(), 4);
+    assert!(publishes_orders(&harness).await);
+    assert_eq!(harness.server.reload_handle().status().rolled_back_to, Some(1));
+
     replace(&harness.policy, format!("{NARROW}# mended\n").as_bytes());
-    taken(&harness, 4).await;
+    taken(&harness, 5).await;
     assert!(!publishes_orders(&harness).await);
     assert_eq!(harness.server.reload_handle().status().rolled_back_to, None);
 }
@@ -129,10 +141,15 @@ async fn a_rollback_that_cuts_too_many_is_held_back_unless_forced_and_can_be_see
 #[tokio::test]
 async fn a_set_whose_time_is_over_is_not_gone_back_to() {
     let harness = start().await;
-    let short = harness.pki.issue(&Profile { not_after: 2, ..crate::harness::Pki::gateway_profile() });
+    // The pair of now is not for the name of then, so that the old one would have to serve.
+    let (name, names) = ("names = [\"localhost\"]", "names = [\"localhost\", \"old.test\"]");
+    let dns = vec!["localhost".into(), "old.test".into()];
+    let short = harness.pki.issue(&Profile { not_after: 2, dns, ..crate::harness::Pki::gateway_profile() });
     harness.pki.write("gateway.key", &short.key_pem);
     harness.pki.write("gateway.pem", &short.pem);
+    super::reconfigure(&harness, name, names);
     tried(&harness).await;
+    super::reconfigure(&harness, names, name);
     let pair = new_pair(&harness);
     harness.pki.write("gateway.key", &pair.key_pem);
     harness.pki.write("gateway.pem", &pair.pem);
@@ -159,6 +176,7 @@ async fn a_set_whose_time_is_over_is_not_gone_back_to() {
 
 #[tokio::test]
 async fn a_rollback_undoes_no_denial_either() {
+    let logs = Logs::capture();
     let harness = super::with(Setup {
         before: "deny = \"deny.toml\"".into(),
         files: vec![("deny.toml", "# nobody\n".into())],
@@ -173,6 +191,14 @@ async fn a_rollback_undoes_no_denial_either() {
     assert_eq!(roll_back(&harness).await.attempt, Attempt::RolledBack { generation: 4, to: 1 });
     assert!(!may_connect(&harness, &mallory).await);
     assert!(publishes_orders(&harness).await);
+    // Files that are held are not tried: that nobody is denied by them now has to be told all the same.
+    harness.pki.write("deny.toml", "services = [\"Checkout\"]\n");
+    logs.line(&["deny: services[0]", "does not apply"]).await;
+    assert!(!may_connect(&harness, &mallory).await);
+    harness.pki.write("deny.toml", "services = [\"checkout\"]\n");
+    harness.generation_at_least(5).await;
+    assert!(!may_connect(&harness, &mallory).await && publishes_orders(&harness).await);
+    assert!(!may_connect(&harness, &service(&harness, "checkout", &[])).await);
 }
 
 #[tokio::test]
