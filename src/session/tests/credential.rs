@@ -71,10 +71,10 @@ fn a_certificate_is_good_for_the_whole_of_its_last_second_and_an_age_to_the_mill
     let clock = Clock::new();
     let certificate = Credential::taken(path(100), &limits(None, 10), 0.0, clock.at(0.0));
     assert!(
-        !certificate.is_over(clock.at(100.99)).is_some() && certificate.is_over(clock.at(101.0)).is_some()
+        certificate.is_over(clock.at(100.99)).is_none() && certificate.is_over(clock.at(101.0)).is_some()
     );
     let aged = Credential::taken(path(500), &limits(Some(100), 10), 0.0, clock.at(0.0));
-    assert!(!aged.is_over(clock.at(99.999)).is_some() && aged.is_over(clock.at(100.0)).is_some());
+    assert!(aged.is_over(clock.at(99.999)).is_none() && aged.is_over(clock.at(100.0)).is_some());
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_new_maximum_age_ends_no_session_that_was_not_asked_first() {
     let clock = Clock::new();
     let mut old = Credential::taken(path(90_000), &limits(None, 300), 0.0, clock.at(0.0));
     old.review(path(90_000), &limits(Some(3_600), 300), clock.at(50_000.0));
-    assert!(!old.is_over(clock.at(50_000.0)).is_some());
+    assert!(old.is_over(clock.at(50_000.0)).is_none());
     assert!(old.announce(clock.at(50_225.0)).is_some_and(|deadline| deadline.cause == ReauthCause::MaxAge));
     assert!(old.is_over(clock.at(50_300.0)).is_some());
     let mut young = Credential::taken(path(90_000), &limits(None, 300), 0.0, clock.at(0.0));
