@@ -29,7 +29,7 @@ use crate::verdict::{self, Refusal, Standing};
 /// Why a proof was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ReauthError {
-    #[error("the proof was made for the host {:?}, which is no name of this listener", .0)]
+    #[error("the proof was made for the host `{0}`, which is no name of this listener")]
     ForeignHost(String),
     #[error("the proof does not hold")]
     Proof(#[from] ProofError),
@@ -162,7 +162,7 @@ impl ReauthError {
     pub(super) fn reason(&self) -> Cow<'static, str> {
         match self {
             Self::ForeignHost(_) => {
-                "`host` is not a name of this gateway; give the name that was dialled and that stands in its certificate"
+                "`host` is none of the names by which this listener is configured to be dialled (`names`, or its certificate's); dial one of them"
                     .into()
             }
             Self::Proof(error) => of_proof(error).into(),
