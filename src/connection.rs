@@ -25,7 +25,7 @@ use crate::gateway::Gateway;
 use crate::limits::Admission;
 use crate::session::{Origin, Session};
 use record::Record;
-use upgrade::{Answered, Upgraded};
+use upgrade::Answered;
 
 /// Serves one accepted socket to its end.
 pub async fn serve(socket: TcpStream, peer: SocketAddr, admission: Admission, listener: Arc<Listener>) {
@@ -38,27 +38,20 @@ pub async fn serve(socket: TcpStream, peer: SocketAddr, admission: Admission, li
         record.timed_out();
         return;
     };
-    let Some(Opened { session, stream, early }) = opened else { return };
+    let Some((session, stream, early)) = opened else { return };
     let _admission = admission.opened();
     let (reason, counts) = session.run(stream, early).await;
     record.closed(reason, counts);
 }
 
-/// A connection whose 101 is out.
-struct Opened {
-    session: Session,
-    stream: TlsStream<TcpStream>,
-    /// What the peer sent behind its upgrade request.
-    early: BytesMut,
-}
-
-/// From the socket to the 101, or to an end that the record holds.
+/// From the socket to a session whose 101 is out, with its stream and what the peer sent behind its request; or to an end
+/// that the record holds.
 async fn open(
     socket: TcpStream,
     admission: &Admission,
     listener: &Listener,
     record: &mut Record,
-) -> Option<Opened> {
+) -> Option<(Session, TlsStream<TcpStream>, BytesMut)> {
     let gateway: &Arc<Gateway> = &listener.gateway;
     let generation = gateway.generation();
     let state = listener.state(&generation);
@@ -69,18 +62,18 @@ async fn open(
     };
     record.verified(&peer);
 
-    let verdict = identify::identify(peer, &generation, admission, gateway);
+    let verdict = identify::identify(peer, &generation, admission.refused(), gateway);
     record.judged(&verdict);
 
-    let upgraded = match upgrade::answer(stream, verdict, state, gateway, record.peer()).await {
-        Ok(Answered::Upgraded(upgraded)) => upgraded,
+    let answered = upgrade::answer(stream, verdict, admission, state, gateway, record.peer()).await;
+    let (stream, early, admitted, place) = match answered {
+        Ok(Answered::Upgraded { stream, early, admitted, place }) => (stream, early, admitted, place),
         Ok(Answered::Renewed) => return record.renewed(),
         Err(refusal) => return record.refused(&refusal),
     };
 
-    let Upgraded { stream, early, entrant } = *upgraded;
     let origin = Origin { address: record.peer(), listener: listener.index };
-    let session = Session::open(gateway.clone(), origin, entrant.peer, entrant.standing, entrant.place);
+    let session = Session::open(gateway.clone(), origin, admitted.peer, admitted.standing, place);
     record.opened(&session);
-    Some(Opened { session, stream, early })
+    Some((session, stream, early))
 }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use crate::identity::ServiceName;
 use crate::identity::certificate::{Fingerprint, Serial};
-use crate::identity::peer::VerifiedPeer;
+use crate::identity::peer::VerifiedChain;
 
 /// Most entries of a list, all kinds together. What is to stay out for good belongs in a revocation list.
 pub const MAX_ENTRIES: usize = 100_000;
@@ -71,16 +71,16 @@ impl DenyList {
         }
     }
 
-    /// Whether this peer, as this service, may be here.
-    pub fn check(&self, peer: &VerifiedPeer, service: &ServiceName) -> Result<(), Denied> {
+    /// Whether a certificate of this path may be here, as this service.
+    pub fn check(&self, chain: &VerifiedChain, service: &ServiceName) -> Result<(), Denied> {
         if self.services.contains(service) {
             return Err(Denied::Service(service.clone()));
         }
-        let path = peer.links().iter().map(|link| link.fingerprint()).chain([peer.anchor()]);
+        let path = chain.links().iter().map(|link| link.fingerprint()).chain([chain.anchor()]);
         if let Some(found) = first_in(&self.fingerprints, path) {
             return Err(Denied::Fingerprint(found));
         }
-        match first_in(&self.serials, peer.links().iter().map(|link| link.serial())) {
+        match first_in(&self.serials, chain.links().iter().map(|link| link.serial())) {
             Some(found) => Err(Denied::Serial(found)),
             None => Ok(()),
         }
@@ -95,6 +95,7 @@ fn first_in<T: Eq + std::hash::Hash>(entries: &HashSet<T>, mut of: impl Iterator
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::peer::VerifiedPeer;
     use crate::trust::TrustDomains;
     use crate::trust::test_pki::{TestCa, domains, now, settings};
 

@@ -1,8 +1,8 @@
 //! Renewal at the source: a peer with a valid certificate gets a short-lived one for a new key, with the names it has.
 //!
 //! Invariant: what [`renew`] gives out carries the subject and alternative names of the verified certificate byte for
-//! byte, ends no later than the configured lifetime and the issuing chain, and was verified and mapped to the same
-//! service by the generation that issued it.
+//! byte, ends no later than the configured lifetime and the issuing chain, and was verified, mapped to the same service and
+//! not denied by the generation that issued it.
 
 mod issue;
 mod names;
@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 
+use crate::deny::Denied;
+use crate::generation::Generation;
 use crate::identity::certificate::CertificateId;
 use crate::identity::peer::VerifiedPeer;
 use crate::identity::{ServiceIdentity, ServiceName, TrustName};
-use crate::trust::{IdentifyError, TrustDomains, VerifyError};
+use crate::trust::{IdentifyError, VerifyError};
 
 pub use issue::{Issuer, IssuerError};
 pub use names::NamesError;
@@ -85,12 +87,14 @@ pub enum IssueError {
     NotMapped(#[source] IdentifyError),
     #[error("the new certificate maps to {service} of {trust}")]
     Another { service: ServiceName, trust: TrustName },
+    #[error("the new certificate would be denied")]
+    Denied(#[source] Denied),
 }
 
-/// Issues a certificate to `peer` for the key of the request in `body`. `identity` is the peer's by the mapping of
-/// `trust`, `serial` is random.
+/// Issues a certificate to `peer` for the key of the request in `body`. `identity` is the peer's by `generation`, `serial` is
+/// random.
 pub fn renew(
-    trust: &TrustDomains,
+    generation: &Generation,
     issuer: &Issuer,
     peer: &VerifiedPeer,
     identity: &ServiceIdentity,
@@ -107,12 +111,15 @@ pub fn renew(
     let issued = issuer.issue(presented, request.public_key(), serial, now)?;
     check_parts(&issued, presented, &request)?;
 
+    let trust = &generation.trust;
     let verified = trust.verify(&issued, issuer.chain(), now).map_err(IssueError::NotAccepted)?;
     let mapped = trust.map(&verified).map_err(IssueError::NotMapped)?;
     if mapped.service() != identity.service() || verified.trust() != identity.trust() {
         let (service, trust) = (mapped.service().clone(), verified.trust().clone());
         return Err(IssueError::Another { service, trust }.into());
     }
+    // The peer was asked about by its own path; this one has the issuing CA in it.
+    generation.deny.check(&verified, mapped.service()).map_err(IssueError::Denied)?;
     let (id, not_after) = (verified.facts().id(), verified.facts().not_after());
     let chain = std::iter::once(&issued).chain(issuer.chain()).cloned().collect();
     Ok(Renewed { chain, id, not_after })

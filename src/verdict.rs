@@ -80,9 +80,9 @@ pub struct Upheld {
     pub standing: Standing,
 }
 
-/// Judges a live session by a newer generation: the session against the deny list, its certificate against trust and
-/// revocation, its name against the mapping, its rights against the policy. Keeps the grants as they are where nothing they rest on changed. The session
-/// itself asks, and so does whoever wants to know what a generation would do to it.
+/// Judges a live session by a newer generation, by all that lets a new one in, so that none outlives what it was let in for.
+/// Only its grants stay the same value where nothing they rest on changed: from that the session sees that it has nothing to
+/// review. A preview asks here too, and so foretells what the session itself will find.
 pub fn judge_again(
     generation: &Generation,
     peer: &Arc<VerifiedPeer>,

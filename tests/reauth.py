@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 import tempfile
+import time
 import unittest
 from base64 import b64decode, b64encode
 from pathlib import Path
@@ -97,9 +98,9 @@ class Renewal(unittest.TestCase):
     def answer(self, op, **fields):
         return self.renewal.take({"op": op, "id": reauth.OPERATION_ID, "challenge": HELLO["challenge"]} | fields)
 
-    def refuse(self):
+    def refuse(self, code="reauth_failed", **fields):
         with self.assertLogs(reauth.log, logging.WARNING):
-            self.answer("err", code="reauth_failed", reason="no")
+            self.answer("err", code=code, reason="no", **fields)
 
     def test_nothing_is_proved_unasked(self):
         self.assertIsNone(self.look())
@@ -144,6 +145,20 @@ class Renewal(unittest.TestCase):
         signed = reauth.signed_bytes("gateway", HELLO["session"], b"h" * 32, b64decode(operation["chain"][0]))
         # The challenge is the one that came with the refusal.
         self.leaf.public_key().verify(b64decode(operation["signature"]), signed, ec.ECDSA(hashes.SHA256()))
+
+    def test_what_may_be_good_later_is_tried_again_when_the_gateway_says(self):
+        for code, wait in [("unavailable", 2_000), ("reauth_failed", 9_000), ("unavailable", 10**9)]:
+            renewal = self.renewal = reauth.Renewal("gateway", self.chain, self.key)
+            renewal.take(HELLO)
+            renewal.take(demand(30))
+            self.assertIsNotNone(renewal.operation())
+            before = time.monotonic()
+            self.refuse(code, retry_after_ms=wait)
+            self.assertIsNone(renewal.operation(), "not before")
+            self.assertTrue(renewal.is_waiting)
+            waits = renewal._next_look - before
+            self.assertAlmostEqual(waits, min(wait / 1000, reauth.LONGEST_WAIT_SECONDS), delta=1)
+            self.assertIsNotNone(self.look(), "the same certificate again")
 
     def test_another_demand_is_a_reason_to_try_what_was_refused(self):
         self.renewal.take(demand(30))

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 OPERATION_ID = 2**53 - 1  # the highest there is: a program that counts its own ids never gets there
 FILE_POLL_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 3600
 
 
 class Renewal:
@@ -68,7 +69,7 @@ class Renewal:
         return {"op": "reauth", "id": OPERATION_ID} | proof
 
     def _is_worth_a_try(self, leaf):
-        # The third failure closes the session, so that what was refused is not tried again.
+        # The third failure closes the session, so that what was refused for good is not tried again.
         return leaf.not_valid_after_utc.timestamp() * 1000 > self._deadline and leaf != self._refused
 
     def _settle(self, answer):
@@ -77,7 +78,11 @@ class Renewal:
             self._deadline = self._complaint = None
         else:
             self._complain(f"the gateway did not take the certificate: {answer['code']}: {answer['reason']}")
-            self._refused = self._sent
+            if (wait := answer.get("retry_after_ms")) is None:
+                self._refused = self._sent
+            else:
+                # It may be good, then: the gateway's revocation list is stale, or the certificate not valid yet.
+                self._next_look = time.monotonic() + min(wait / 1000, LONGEST_WAIT_SECONDS)
         self._sent = None
 
     def _complain(self, complaint):

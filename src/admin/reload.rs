@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use super::{State, query};
@@ -63,7 +64,9 @@ impl Asked {
             if !pairs.is_empty() {
                 return Err(Problem::request("a query and a body exclude each other"));
             }
-            return serde_json::from_slice(body)
+            // serde would read an array as the fields in their order.
+            return serde_json::from_slice::<Map<String, Value>>(body)
+                .and_then(|object| serde_json::from_value(object.into()))
                 .map_err(|error| Problem::request(format!("the body: {error}")));
         }
         let mut asked = Self::default();
@@ -115,7 +118,7 @@ mod tests {
         for query in ["dryrun=true", "dry_run=yes", "dry_run=true&dry_run=false"] {
             assert!(Asked::read(Some(query), b"").is_err(), "{query}");
         }
-        for body in ["{\"dryrun\":true}", "true", "{"] {
+        for body in ["{\"dryrun\":true}", "true", "{", "[]", "[false,true]"] {
             assert!(Asked::read(None, body.as_bytes()).is_err(), "{body}");
         }
         assert!(Asked::read(Some("force"), b"{}").is_err());

@@ -46,11 +46,14 @@ impl Backoff {
         };
         self.failures = self.failures.saturating_add(1);
         let jittered = step / 2 + fraction(step / 2, random);
-        match hint.map(|hint| hint.min(MAX_HINT)) {
-            Some(hint) => jittered.max(hint + fraction(hint / 4, random)),
-            None => jittered,
-        }
+        hint.map_or(jittered, |hint| jittered.max(told(hint, random)))
     }
+}
+
+/// A wait that the gateway named, in the quarter above it.
+pub(super) fn told(hint: Duration, random: u32) -> Duration {
+    let hint = hint.min(MAX_HINT);
+    hint + fraction(hint / 4, random)
 }
 
 /// `random / 2^32` of `whole`.

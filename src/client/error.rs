@@ -123,6 +123,9 @@ fn alert_hint(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::CertificateRequired => "it wants a client certificate",
         AlertDescription::UnknownCA => "none of its anchors issued this certificate",
+        AlertDescription::CertificateUnknown => {
+            "whether it is revoked is not known there: its operator's revocation list is stale or missing"
+        }
         AlertDescription::CertificateExpired => "renew the certificate",
         AlertDescription::CertificateRevoked => "the certificate is revoked, a new one is needed",
         AlertDescription::AccessDenied => "the certificate is valid but not welcome",

@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::backoff::{Backoff, Pace, random};
+use super::backoff::{Backoff, Pace, random, told};
 use super::error::CredentialError;
 use super::event::Event;
 use super::ledger::{Epoch, Shared, Waiter};
@@ -169,7 +169,12 @@ impl Prover<'_> {
                 if is_lasting && exchange.demands == progress.demands {
                     progress.refused = Some(key.cert.clone());
                 }
-                sleep(progress.backoff.next(Pace::Usual, retry_after, random())).await;
+                // The gateway names a time that leaves room before the deadline; a backoff that grows would miss it.
+                let wait = match retry_after {
+                    Some(hint) if !is_lasting => told(hint, random()),
+                    _ => progress.backoff.next(Pace::Usual, retry_after, random()),
+                };
+                sleep(wait).await;
             }
             Some(Answer::Accepted) | None => {
                 progress.proved = key.cert.first().cloned();

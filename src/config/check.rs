@@ -71,10 +71,25 @@ pub(super) fn parse_table(text: &str) -> Result<Table, Faults> {
     match text.parse::<Table>() {
         Ok(table) => Ok(table),
         Err(error) => {
-            faults.add("", Why::Shape(error.to_string().trim_end().to_owned()));
+            faults.add("", Why::Shape(told(text, &error)));
             Err(faults)
         }
     }
+}
+
+/// Where and what, without the line itself: who puts a key in the place of this file must not find it in the log.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return error.message().to_owned();
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
+}
+
+/// Whether nothing stands in a file, not even a comment: what a write that was cut short leaves.
+pub(super) fn is_nothing(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim().is_empty()
 }
 
 /// A table that may be absent.
@@ -114,9 +129,7 @@ pub(super) fn blocks<T: DeserializeOwned>(
 }
 
 fn shape<T: DeserializeOwned>(key: &str, value: Value, faults: &mut Faults) -> Option<T> {
-    let parsed = value
-        .try_into()
-        .map_err(|error: toml::de::Error| Why::Shape(error.to_string().trim_end().replace('\n', " ")));
+    let parsed = value.try_into().map_err(|error: toml::de::Error| Why::Shape(error.message().to_owned()));
     faults.take(key, parsed)
 }
 

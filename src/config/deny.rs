@@ -1,6 +1,6 @@
 //! The deny file: three lists of whom to keep out.
 
-use super::check::{list, parse_table};
+use super::check::{is_nothing, list, parse_table};
 use super::{Faults, Why, file};
 use crate::deny::{DenyList, MAX_ENTRIES};
 use crate::identity::ServiceName;
@@ -10,7 +10,7 @@ use crate::identity::certificate::{Fingerprint, Serial};
 /// cut short leaves, and would let everybody in again.
 pub(super) fn entries(text: &str) -> Result<DenyList, Faults> {
     let mut faults = Faults::default();
-    if text.trim().is_empty() {
+    if is_nothing(text) {
         faults.add("", Why::EmptyDenyList);
         return Err(faults);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::{blocks, list, parse_table};
+use super::check::{blocks, is_nothing, list, parse_table};
 use super::file::{self, AllowResponses};
 use super::{Faults, Why};
 use crate::identity::{Role, RuleName};
@@ -12,7 +12,7 @@ use crate::policy::{Grant, GroupName, PatternTemplate, ResponseRule, Responses, 
 /// write that was cut short leaves, and would end every session.
 pub(super) fn grants(text: &str) -> Result<Vec<Grant>, Faults> {
     let mut faults = Faults::default();
-    if text.trim().is_empty() {
+    if is_nothing(text) {
         faults.add("", Why::EmptyPolicy);
         return Err(faults);
     }

@@ -234,6 +234,22 @@ fn what_is_no_toml_has_one_fault_with_its_line() {
     assert!(key.is_empty() && text.contains("line 2"), "{text}");
 }
 
+/// Who puts a key into the place of a configuration must not find it in the log.
+#[test]
+fn no_fault_quotes_the_line_it_is_about() {
+    let secret = "MC4CAQAwBQYDK2VwBCIEIHNlY3JldHNlY3JldHNlY3JldHNlY3JldHNlY3JldA==";
+    for text in [secret.to_owned(), format!("deny = [{secret}"), format!("policy = \"p\"\n{secret}\n")] {
+        let found = [
+            parse(&text).unwrap_err(),
+            parse_deny_list(&text).unwrap_err(),
+            parse_policy(&text).unwrap_err(),
+        ];
+        for faults in found {
+            assert!(!faults.to_string().contains("c2VjcmV0"), "{faults}");
+        }
+    }
+}
+
 #[test]
 fn blocks_must_be_there_and_be_blocks() {
     for block in ["listener", "trust"] {

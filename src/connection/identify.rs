@@ -1,4 +1,4 @@
-//! Who the verified peer is, and whether there is a place for it: the verdict that the upgrade stage answers with.
+//! Who the verified peer is, and whether it may come in: the verdict that the upgrade stage answers with.
 
 use std::sync::Arc;
 
@@ -8,15 +8,13 @@ use crate::clock::unix_now;
 use crate::gateway::{Gateway, Phase};
 use crate::generation::Generation;
 use crate::identity::peer::VerifiedPeer;
-use crate::limits::{Admission, Refused, ServicePlace};
+use crate::limits::Refused;
 use crate::verdict::{self, Overruled, Refusal, Standing};
 
-/// A peer that may have what it asks for if its request is in order, and its 101 if there is a place.
+/// A peer that may have what it asks for if its request is in order, and a session if there is a place.
 pub struct Admitted {
     pub peer: Arc<VerifiedPeer>,
     pub standing: Standing,
-    /// What keeps the service from one more session keeps it from no renewal.
-    pub place: Result<ServicePlace, Refused>,
 }
 
 /// Why a verified peer gets no 101, whatever its request says.
@@ -32,22 +30,21 @@ pub enum Turned {
     Draining,
 }
 
-/// Judges the peer by `generation` and takes a place for its service.
+/// Judges the peer by `generation`. `refused` is what admission had to say before any crypto.
 pub fn identify(
     peer: VerifiedPeer,
     generation: &Generation,
-    admission: &Admission,
+    refused: Option<Refused>,
     gateway: &Gateway,
 ) -> Result<Admitted, Turned> {
     if gateway.phase() != Phase::Running {
         return Err(Turned::Draining);
     }
-    if let Some(refused) = admission.refused() {
+    if let Some(refused) = refused {
         return Err(refused.into());
     }
     let standing = verdict::judge(generation, &peer)?;
-    let place = admission.take_service(standing.identity.service(), &generation.limits);
-    Ok(Admitted { peer: Arc::new(peer), standing, place })
+    Ok(Admitted { peer: Arc::new(peer), standing })
 }
 
 impl Admitted {

@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -30,9 +30,7 @@ use tokio_rustls::server::TlsStream;
 use super::identify::{Admitted, Turned};
 use crate::gateway::Gateway;
 use crate::generation::ListenerState;
-use crate::identity::peer::VerifiedPeer;
-use crate::limits::ServicePlace;
-use crate::verdict::Standing;
+use crate::limits::{Admission, ServicePlace};
 use examine::Accepted;
 pub use examine::{Dialect, Fault, OriginRule, UpgradeRules};
 pub use problem::Problem;
@@ -44,25 +42,12 @@ const MAX_HEADER_LINES: usize = 64;
 const LINGER: Duration = Duration::from_millis(500);
 
 /// What became of a request that was granted.
+#[allow(clippy::large_enum_variant, reason = "there is one of a connection, and it is taken apart at once")]
 pub enum Answered {
-    Upgraded(Box<Upgraded>),
+    /// The peer has its 101; `early` is what it sent behind its request.
+    Upgraded { stream: TlsStream<TcpStream>, early: BytesMut, admitted: Admitted, place: ServicePlace },
     /// The peer has a new certificate; the connection is over.
     Renewed,
-}
-
-/// A peer that has its 101.
-pub struct Upgraded {
-    pub stream: TlsStream<TcpStream>,
-    /// What it sent behind its request.
-    pub early: BytesMut,
-    pub entrant: Entrant,
-}
-
-/// Who has it, as what, and with what place.
-pub struct Entrant {
-    pub peer: Arc<VerifiedPeer>,
-    pub standing: Standing,
-    pub place: ServicePlace,
 }
 
 /// Why a request was not granted.
@@ -80,16 +65,17 @@ pub enum Denied {
     Gone,
 }
 
-/// What the request comes to.
-enum Decided {
-    Upgrade(Box<Entrant>),
-    Renewed,
+/// What a request is granted.
+enum Granted {
+    Session(Admitted, ServicePlace),
+    Certificate,
 }
 
 /// Reads the request and answers it: 101 if `verdict` lets the peer in, still holds, and the request is in order.
 pub async fn answer(
     stream: TlsStream<TcpStream>,
     verdict: Result<Admitted, Turned>,
+    admission: &Admission,
     listener: &ListenerState,
     gateway: &Gateway,
     address: SocketAddr,
@@ -102,15 +88,16 @@ pub async fn answer(
         let verdict = lock(&verdict).take().unwrap_or(Err(Turned::Draining));
         let outcome = &outcome;
         Box::pin(async move {
-            let (decided, response) = match decide(request, verdict, &listener.rules, gateway, address).await
-            {
-                Ok((decided, response)) => (Ok(decided), response),
+            let rules = &listener.rules;
+            let decided = decide(request, verdict, admission, rules, gateway, address).await;
+            let (granted, response) = match decided {
+                Ok((granted, response)) => (Ok(granted), response),
                 Err(denied) => {
                     let response = Problem::of(&denied).response();
                     (Err(denied), response)
                 }
             };
-            *lock(outcome) = Some(decided);
+            *lock(outcome) = Some(granted);
             Ok::<_, Infallible>(response)
         })
     });
@@ -124,13 +111,13 @@ pub async fn answer(
     let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let parts = connection.into_parts();
     let stream = parts.io.into_inner();
-    let decided = lock(&outcome).take();
-    let answered = match (ended, decided) {
-        (Ok(()), Some(Ok(Decided::Upgrade(entrant)))) => {
+    let granted = lock(&outcome).take();
+    let answered = match (ended, granted) {
+        (Ok(()), Some(Ok(Granted::Session(admitted, place)))) => {
             let early = BytesMut::from(parts.read_buf);
-            return Ok(Answered::Upgraded(Box::new(Upgraded { stream, early, entrant: *entrant })));
+            return Ok(Answered::Upgraded { stream, early, admitted, place });
         }
-        (_, Some(Ok(Decided::Renewed))) => Ok(Answered::Renewed),
+        (_, Some(Ok(Granted::Certificate))) => Ok(Answered::Renewed),
         (_, Some(Err(denied))) => Err(denied),
         (Err(error), _) => Err(Denied::Http(error)),
         (Ok(()), None) => Err(Denied::Gone),
@@ -142,20 +129,22 @@ pub async fn answer(
 async fn decide(
     request: Request<Incoming>,
     verdict: Result<Admitted, Turned>,
+    admission: &Admission,
     rules: &UpgradeRules,
     gateway: &Gateway,
     address: SocketAddr,
-) -> Result<(Decided, Response<Full<Bytes>>), Denied> {
+) -> Result<(Granted, Response<Full<Bytes>>), Denied> {
     let admitted = verdict?.confirm(gateway)?;
     if renew::is_asked_for(&request, &admitted, gateway) {
         let response = renew::answer(request, admitted, rules, gateway, address).await?;
-        return Ok((Decided::Renewed, response));
+        return Ok((Granted::Certificate, response));
     }
-    let Admitted { peer, standing, place } = admitted;
-    let place = place.map_err(Turned::from)?;
     let accepted =
         examine::examine(request.method(), request.uri(), request.version(), request.headers(), rules)?;
-    Ok((Decided::Upgrade(Box::new(Entrant { peer, standing, place })), switching_protocols(&accepted)))
+    // The last of the checks: whoever gets no session keeps nobody from one.
+    let limits = &gateway.generation().limits;
+    let place = admission.take_service(admitted.standing.identity.service(), limits).map_err(Turned::from)?;
+    Ok((Granted::Session(admitted, place), switching_protocols(&accepted)))
 }
 
 fn switching_protocols(accepted: &Accepted) -> Response<Full<Bytes>> {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -122,10 +123,37 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, Unread> {
     if bytes.len() as u64 > MOST_BYTES { Err(Unread::TooLarge) } else { Ok(bytes) }
 }
 
-/// A pipe or a device in the place of a file would keep its reader waiting, and with it every later reload.
+/// A pipe or a device in the place of a file would keep its reader waiting, and with it every later reload. What was opened
+/// is looked at, not the path, which may be another file by then; and what looks like a file and waits all the same, as
+/// some of /proc do, fails.
 fn open_regular(path: &Path) -> io::Result<File> {
-    if !std::fs::metadata(path)?.is_file() {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    File::open(path)
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// On a thread of its own, so that a reader that waits fails the test and does not hold it up.
+    fn read_in_time(path: PathBuf) -> Result<Vec<u8>, Unread> {
+        let (sender, read) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(read_bounded(&path)));
+        read.recv_timeout(Duration::from_secs(10)).expect("an answer")
+    }
+
+    #[test]
+    fn what_is_no_regular_file_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe, folder.path().into(), "/dev/zero".into()] {
+            assert!(matches!(read_in_time(path.clone()), Err(Unread::Failed(_))), "{}", path.display());
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Every way in which a request is refused, and what is copied into a new certificate and what is not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{
@@ -9,17 +10,21 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::*;
+use crate::deny::DenyList;
+use crate::identity::certificate::{Fingerprint, Serial};
 use crate::identity::der::{self, tag};
-use crate::testing::pem;
+use crate::limits::Limits;
+use crate::testing::{pem, policy};
 use crate::trust::test_pki::{HOUR, NOW, TestCa, TestLeaf, domains, ecdsa_sha256, now, settings, tlv};
 
 const DAY: u64 = 24 * HOUR;
+const OPEN: &str = "[[grant]]\nname = \"all\"\nservices = [\"*\"]\npublish = [\"a\"]\n";
 const RAW_SERIAL: [u8; SERIAL_BYTES] = [0xff; SERIAL_BYTES];
 
 struct World {
     root: TestCa,
     intermediate: TestCa,
-    trust: TrustDomains,
+    generation: Generation,
 }
 
 impl World {
@@ -28,12 +33,21 @@ impl World {
         let intermediate = root.intermediate("renewal", 2);
         let lists = [root.crl(1, &[]), intermediate.crl(1, &[])];
         let trust = domains(settings(&[&root], &[&intermediate], &lists)).expect("a domain");
-        Self { root, intermediate, trust }
+        let generation = Generation {
+            number: 1,
+            listeners: Vec::new(),
+            trust: Arc::new(trust),
+            policy: policy(OPEN),
+            deny: Arc::default(),
+            limits: Arc::new(Limits::default()),
+            renewal: Arc::default(),
+        };
+        Self { root, intermediate, generation }
     }
 
     fn issuer(&self, lifetime: u64) -> Issuer {
         let chain = vec![self.intermediate.der.clone()];
-        let end = self.trust.domains()[0].issuing_end(&chain).expect("a chain");
+        let end = self.generation.trust.domains()[0].issuing_end(&chain).expect("a chain");
         let key = PrivateKeyDer::try_from(self.intermediate.key.serialize_der()).expect("PKCS#8");
         Issuer::new(chain, key, end, Duration::from_secs(lifetime)).expect("an issuer")
     }
@@ -53,10 +67,10 @@ impl World {
         leaf: &CertificateDer<'static>,
         body: &[u8],
     ) -> Result<Renewed, RenewalError> {
-        let chain = self.trust.verify(leaf, &[], now()).expect("a good certificate");
+        let chain = self.generation.trust.verify(leaf, &[], now()).expect("a good certificate");
         let peer = VerifiedPeer::proven(chain);
-        let identity = self.trust.identify(&peer).expect("a service");
-        renew(&self.trust, issuer, &peer, &identity, body, RAW_SERIAL, now())
+        let identity = self.generation.trust.identify(&peer).expect("a service");
+        renew(&self.generation, issuer, &peer, &identity, body, RAW_SERIAL, now())
     }
 
     fn refused(&self, body: &[u8]) -> RenewalError {
@@ -430,6 +444,25 @@ fn what_the_gateway_would_not_accept_is_not_given_out() {
     let refused = world.renew_by(&issuer, &world.billing().der, &csr(|_| {}));
     let Err(RenewalError::Issue(IssueError::NotAccepted(why))) = refused else { panic!("{refused:?}") };
     assert_eq!(why, VerifyError::UnknownIssuer);
+}
+
+#[test]
+fn what_the_deny_list_would_keep_out_is_not_given_out() {
+    let mut world = World::new();
+    let (leaf, body) = (world.billing(), csr(|_| {}));
+    let issuer = Fingerprint::of(&world.intermediate.der);
+    let serial = Serial::from_be_bytes(&[2]).expect("short");
+    let by_fingerprint = (DenyList::new([issuer], [], []), Denied::Fingerprint(issuer));
+    let by_serial = (DenyList::new([], [serial], []), Denied::Serial(serial));
+    for (deny, entry) in [by_fingerprint, by_serial] {
+        world.generation.deny = Arc::new(deny);
+        let refused = world.renew(&leaf.der, &body);
+        let Err(RenewalError::Issue(IssueError::Denied(found))) = refused else { panic!("{refused:?}") };
+        assert_eq!(found, entry);
+    }
+    // An entry for the certificate that is presented is another's to find, before anything is issued.
+    world.generation.deny = Arc::new(DenyList::new([Fingerprint::of(&leaf.der)], [], []));
+    assert!(world.renew(&leaf.der, &body).is_ok());
 }
 
 #[test]

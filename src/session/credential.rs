@@ -81,6 +81,8 @@ pub(super) struct Credential {
     announce_at: Instant,
     is_announced: bool,
     failed_proofs: u32,
+    /// Before which another proof comes too soon, where one could not be judged.
+    patient_until: Option<Instant>,
 }
 
 impl Credential {
@@ -98,6 +100,7 @@ impl Credential {
             announce_at: now.steady,
             is_announced: false,
             failed_proofs: 0,
+            patient_until: None,
         };
         credential.schedule(now);
         credential
@@ -138,23 +141,27 @@ impl Credential {
 
     /// The earliest of the ends.
     pub(super) fn deadline(&self) -> Deadline {
-        match self.age_over {
-            Some(over) if over.steady < self.path_over.steady => {
-                Deadline { unix_ms: over.unix_ms, cause: ReauthCause::MaxAge, over }
-            }
-            _ => {
-                let cause = match self.path.by {
-                    EndedBy::Certificate => ReauthCause::Expiring,
-                    EndedBy::RetiringAnchor => ReauthCause::AnchorRetiring,
-                };
-                Deadline { unix_ms: self.path.told_ms(), cause, over: self.path_over }
-            }
-        }
+        let path = self.path_deadline();
+        self.age_deadline().filter(|age| age.over.steady < path.over.steady).unwrap_or(path)
     }
 
-    /// Whether the session's time is over.
-    pub(super) fn is_over(&self, now: Moment) -> bool {
-        self.deadline().over.has_come(now)
+    fn path_deadline(&self) -> Deadline {
+        let cause = match self.path.by {
+            EndedBy::Certificate => ReauthCause::Expiring,
+            EndedBy::RetiringAnchor => ReauthCause::AnchorRetiring,
+        };
+        Deadline { unix_ms: self.path.told_ms(), cause, over: self.path_over }
+    }
+
+    fn age_deadline(&self) -> Option<Deadline> {
+        self.age_over.map(|over| Deadline { unix_ms: over.unix_ms, cause: ReauthCause::MaxAge, over })
+    }
+
+    /// The end that has come, if the session's time is over. Ends that were set before and after a step of the clock on the
+    /// wall stand in one order by it and in another by the steady clock, so that either may be the first to come.
+    pub(super) fn is_over(&self, now: Moment) -> Option<Deadline> {
+        let ends = [Some(self.path_deadline()), self.age_deadline()];
+        ends.into_iter().flatten().find(|end| end.over.has_come(now))
     }
 
     /// When to look at it next.
@@ -177,6 +184,11 @@ impl Credential {
         self.left_ms(now) >= other.left_ms(now).saturating_add(LEAST_GAIN_MS)
     }
 
+    /// How long the session may live on.
+    pub(super) fn left(&self, now: Moment) -> Duration {
+        Duration::from_millis(self.left_ms(now))
+    }
+
     fn left_ms(&self, now: Moment) -> u64 {
         let path = self.path.over_ms().saturating_sub(now.unix_ms);
         let age = self.age_over.map(|over| milliseconds(over.steady.saturating_duration_since(now.steady)));
@@ -187,6 +199,15 @@ impl Credential {
     pub(super) fn proof_failed(&mut self) -> bool {
         self.failed_proofs = self.failed_proofs.saturating_add(1);
         self.failed_proofs >= MAX_FAILED_PROOFS
+    }
+
+    /// Takes note of a proof that could not be judged, and was told to come again after `wait`. It is no failure, but
+    /// whoever comes again at once makes it one. Whether that was one too many.
+    pub(super) fn proof_postponed(&mut self, wait: Duration, now: Instant) -> bool {
+        let is_early = self.patient_until.is_some_and(|until| now < until);
+        // Half of it: a message that waited on its way is not held against its sender.
+        self.patient_until = Some(now + wait / 2);
+        is_early && self.proof_failed()
     }
 }
 

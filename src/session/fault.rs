@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::CloseReason;
 use super::credential::Credential;
 use super::reauth::FailedProof;
@@ -60,6 +62,7 @@ impl<'a> Operation<'a> {
     pub(super) fn failed(self, fault: &Fault, challenge: Option<Challenge>) -> Event {
         let retry_after = match fault {
             Fault::RateLimited(wait) => Some(*wait),
+            Fault::Reauth(failed) => failed.retry_after,
             _ => None,
         };
         Event::Error(Box::new(ErrorEvent {
@@ -85,6 +88,7 @@ impl Fault {
             }
             Self::NoResponders => ErrorCode::NoResponders,
             Self::RateLimited(_) => ErrorCode::RateLimited,
+            Self::Reauth(failed) if failed.error.is_ours() => ErrorCode::Unavailable,
             Self::Reauth(_) => ErrorCode::ReauthFailed,
             Self::Unsupported => ErrorCode::Unsupported,
         }
@@ -118,10 +122,18 @@ impl Fault {
         faults: &mut Faults,
         credential: &mut Credential,
         limits: &Limits,
+        now: Instant,
     ) -> Result<(), CloseReason> {
         match self {
             Self::RateLimited(_) => faults.over_rate(limits),
-            Self::Reauth(_) if credential.proof_failed() => Err(CloseReason::ReauthFailed),
+            Self::Reauth(failed) => {
+                let wait = failed.retry_after.unwrap_or_default();
+                let is_one_too_many = match failed.error.is_ours() {
+                    true => credential.proof_postponed(wait, now),
+                    false => credential.proof_failed(),
+                };
+                if is_one_too_many { Err(CloseReason::ReauthFailed) } else { Ok(()) }
+            }
             _ => Ok(()),
         }
     }

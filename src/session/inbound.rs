@@ -79,7 +79,7 @@ impl Session {
             Ok(Outcome::AnsweredLater) => {}
             Err(fault) => {
                 self.record(&operation, &fault);
-                let ends = fault.ends_session(&mut self.faults, &mut self.credential, &self.limits);
+                let ends = fault.ends_session(&mut self.faults, &mut self.credential, &self.limits, now);
                 writer.event(&operation.failed(&fault, spent.map(|_| self.challenge)));
                 ends?;
             }

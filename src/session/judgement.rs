@@ -89,8 +89,7 @@ impl Session {
 
     /// Ends the session when its credential is over, or when its revocation list has been stale for its share of the window.
     pub(super) fn check_credential(&self, now: Moment) -> Result<(), CloseReason> {
-        let (reason, why) = if self.credential.is_over(now) {
-            let deadline = self.credential.deadline();
+        let (reason, why) = if let Some(deadline) = self.credential.is_over(now) {
             let what = match deadline.cause {
                 ReauthCause::Expiring => "a certificate of the chain ended",
                 ReauthCause::MaxAge => "the session reached its maximum age",

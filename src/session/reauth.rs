@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,7 +29,7 @@ use crate::verdict::{self, Refusal, Standing};
 /// Why a proof was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ReauthError {
-    #[error("the proof was made for the host {:?}, which is no name of this listener", .0)]
+    #[error("the proof was made for the host `{0}`, which is no name of this listener")]
     ForeignHost(String),
     #[error("the proof does not hold")]
     Proof(#[from] ProofError),
@@ -45,7 +46,12 @@ pub enum ReauthError {
 pub struct FailedProof {
     pub certificate: CertificateId,
     pub error: ReauthError,
+    /// When the same certificate may be tried again, if that can help.
+    pub retry_after: Option<Duration>,
 }
+
+/// Shortest and longest wait before a proof is tried again whose worth the gateway cannot tell.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl Session {
     /// Takes the challenge in force out of use if `op` is an attempt to prove, whatever comes of it. The one taken.
@@ -67,7 +73,8 @@ impl Session {
         let chain: Vec<_> = proof.chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
         let taken = self.examine(&proof, &chain, challenge, &generation, now).map_err(|error| {
             let certificate = CertificateId::of(chain.first().map(AsRef::as_ref).unwrap_or_default());
-            Fault::Reauth(Box::new(FailedProof { certificate, error }))
+            let retry_after = error.retry_after(self.credential.left(moment(now)));
+            Fault::Reauth(Box::new(FailedProof { certificate, error, retry_after }))
         })?;
         let Taken { peer, standing, credential } = taken;
         let before = self.peer.facts().id();
@@ -131,11 +138,31 @@ pub(super) fn fresh_challenge() -> Challenge {
 }
 
 impl ReauthError {
+    /// Whether the gateway lacks what it takes to judge the certificate, for which the peer is not to blame.
+    pub(super) fn is_ours(&self) -> bool {
+        use VerifyError::{RevocationStale, RevocationUnknown};
+        matches!(self, Self::Proof(ProofError::Chain(RevocationStale { .. } | RevocationUnknown { .. })))
+    }
+
+    /// When the same certificate is worth another attempt, in a session that has so much time left.
+    fn retry_after(&self, left: Duration) -> Option<Duration> {
+        match self {
+            // Several attempts fit into what is left, and a crowd of sessions does not try every second.
+            _ if self.is_ours() => Some((left / 8).clamp(RETRY.0, RETRY.1)),
+            Self::Proof(ProofError::Chain(VerifyError::NotYetValid { now, not_before })) => {
+                let wait = Duration::from_secs(not_before.saturating_sub(now.as_secs()));
+                // With room for the jitter that a client adds.
+                (wait < left / 5 * 4).then_some(wait)
+            }
+            _ => None,
+        }
+    }
+
     /// What the peer may read: enough to mend its client or its certificate, and never a rule.
     pub(super) fn reason(&self) -> Cow<'static, str> {
         match self {
             Self::ForeignHost(_) => {
-                "`host` is not a name of this gateway; give the name that was dialled and that stands in its certificate"
+                "`host` is none of the names by which this listener is configured to be dialled (`names`, or its certificate's); dial one of them"
                     .into()
             }
             Self::Proof(error) => of_proof(error).into(),

@@ -17,7 +17,7 @@ use super::signed::ALGORITHMS;
 use crate::identity::TrustName;
 use crate::identity::certificate::{AnchorSetId, ClientUsage, Fingerprint, IssuerId};
 use crate::identity::mapping::Mapping;
-use crate::identity::peer::{self, PathAnchor, PathLink, VerifiedChain};
+use crate::identity::peer::{self, EndedBy, PathAnchor, PathLink, VerifiedChain};
 pub use inventory::{AuthorityFacts, ListFacts};
 
 /// What one `[[trust]]` block configures, read from its files.
@@ -199,7 +199,8 @@ impl TrustDomain {
         Some(lists)
     }
 
-    /// Finds a path to an anchor on which every certificate is in date and none revoked.
+    /// Finds a path to an anchor on which every certificate is in date and none revoked. Where the first one found ends with a
+    /// retiring anchor, another that lasts longer is preferred: a session must not end with an anchor that it can do without.
     pub(super) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
@@ -211,10 +212,29 @@ impl TrustDomain {
         let configured = self.authorities.intermediates().iter().filter(|each| !presented.contains(each));
         let pool: Vec<CertificateDer<'_>> =
             presented.iter().chain(configured).map(|each| CertificateDer::from(each.as_ref())).collect();
+        let found = self.find_path(&leaf, &pool, anchors, 0, now)?;
+        if found.ended_by() == EndedBy::Certificate {
+            return Ok(found);
+        }
+        match self.find_path(&leaf, &pool, anchors, found.deadline().saturating_add(1), now) {
+            Ok(other) if other.deadline() > found.deadline() => Ok(other),
+            _ => Ok(found),
+        }
+    }
+
+    /// A path to an anchor that does not end before this Unix second.
+    fn find_path(
+        &self,
+        leaf: &EndEntityCert<'_>,
+        pool: &[CertificateDer<'_>],
+        anchors: AnchorSetId,
+        least_end: u64,
+        now: UnixTime,
+    ) -> Result<VerifiedChain, VerifyError> {
         // webpki tries the next path after a refusal, and knows of no reason but its own. The path it gives is the one
         // that was judged good.
         let (refusal, judged) = (RefCell::new(None), RefCell::new(None));
-        let judge = |path: &VerifiedPath<'_>| match self.judge(path, now) {
+        let judge = |path: &VerifiedPath<'_>| match self.judge(path, least_end, now) {
             Ok(good) => {
                 judged.replace(Some(good));
                 Ok(())
@@ -229,7 +249,7 @@ impl TrustDomain {
             .verify_for_usage(
                 ALGORITHMS.all,
                 self.authorities.anchors(),
-                &pool,
+                pool,
                 now,
                 // `required` would demand the usage of intermediates too; the peer's own is checked below.
                 KeyUsage::client_auth(),
@@ -245,14 +265,16 @@ impl TrustDomain {
         }
     }
 
-    /// The path's anchor and links, if the anchor still stands and no certificate is revoked or of unknown state.
+    /// The path's anchor and links, if the anchor stands for as long as it has to and no certificate is revoked or of
+    /// unknown state.
     fn judge(
         &self,
         path: &VerifiedPath<'_>,
+        least_end: u64,
         now: UnixTime,
     ) -> Result<(PathAnchor, Box<[PathLink]>), VerifyError> {
         let anchor = self.authorities.path_anchor(path.anchor()).ok_or(VerifyError::UnknownIssuer)?;
-        if now.as_secs() > anchor.end {
+        if anchor.end < now.as_secs().max(least_end) {
             return Err(match anchor.is_retiring {
                 true => VerifyError::AnchorRetired { at: anchor.end },
                 false => VerifyError::Expired { now, not_after: anchor.end },

@@ -124,8 +124,11 @@ fn certificate_error(error: &VerifyError) -> CertificateError {
     let time = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
     match error {
         VerifyError::Revoked { .. } => CertificateError::Revoked,
-        VerifyError::RevocationStale { .. } => CertificateError::ExpiredRevocationList,
-        VerifyError::RevocationUnknown { .. } => CertificateError::UnknownRevocationStatus,
+        // certificate_unknown. rustls would say unknown_ca, and send a fleet whose operator let a list go stale to look for
+        // the fault in its certificates.
+        VerifyError::RevocationStale { .. } | VerifyError::RevocationUnknown { .. } => {
+            CertificateError::Other(OtherError(Arc::new(error.clone())))
+        }
         VerifyError::Expired { now, not_after } => {
             CertificateError::ExpiredContext { time: *now, not_after: time(*not_after) }
         }

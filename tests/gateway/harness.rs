@@ -221,6 +221,11 @@ impl Harness {
         value.map_or(0, |value| value.parse().expect("a count"))
     }
 
+    /// Waits until this many connections are through their TLS handshake. The generation that judges them is taken before it.
+    pub async fn handshakes(&self, count: u64) {
+        wait_until(|| self.metric("handshake_seconds_count") == count).await;
+    }
+
     /// Waits until this many sessions live.
     pub async fn sessions(&self, count: usize) {
         wait_until(|| self.gateway().registry.len() == count).await;

@@ -183,7 +183,7 @@ async fn a_service_that_is_denied_after_its_handshake_gets_no_101() {
     .await;
     let issued = harness.pki.issue(&Profile::service("mallory", &[]));
     let mut raw = Raw::open(&harness, &issued).await;
-    wait_until(|| harness.gateway().admissions.sessions() == 1).await;
+    harness.handshakes(1).await;
     harness.pki.write("deny.toml", "services = [\"mallory\"]");
     harness.generation_at_least(2).await;
     raw.send(&Head::upgrade().bytes()).await;
@@ -199,7 +199,7 @@ async fn a_certificate_that_is_revoked_after_its_handshake_gets_no_101() {
     let issued = harness.pki.issue(&Profile::service("mallory", &["writer"]));
     // The verdict on the certificate is good when it falls; the request comes after it has changed.
     let mut raw = Raw::open(&harness, &issued).await;
-    wait_until(|| harness.gateway().admissions.sessions() == 2).await;
+    harness.handshakes(2).await;
     harness.pki.revoke(&issued);
     harness.generation_at_least(2).await;
     let mut bytes = Head::upgrade().bytes();

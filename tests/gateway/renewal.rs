@@ -25,6 +25,12 @@ async fn with(setup: Setup) -> Harness {
     Harness::with(Setup { renewal, ..setup }).await
 }
 
+/// One with a deny list that names nobody yet.
+async fn denying() -> Harness {
+    let files = vec![("deny.toml", "# nobody\n".into())];
+    with(Setup { before: "deny = \"deny.toml\"".into(), files, ..Setup::default() }).await
+}
+
 /// A certificate request with its key.
 struct Csr {
     key: KeyPair,
@@ -245,6 +251,27 @@ async fn what_was_renewed_is_revoked_like_any_other() {
     assert_eq!(peer.closed().await, Closed::Frame(4403, "revoked".into()));
     let mut raw = Raw::open(&harness, &new).await;
     assert_eq!(raw.end().await, End::Alert(rustls::AlertDescription::CertificateRevoked));
+}
+
+#[tokio::test]
+async fn renewals_under_way_take_no_session_from_their_service_nor_from_others() {
+    let limits = "max_sessions = 2\nmax_sessions_per_service = 1".into();
+    let harness = with(Setup { limits, ..Setup::default() }).await;
+    let issued = harness.pki.issue(&Profile::service("billing", &[]));
+    let csr = Csr::new();
+    let mut under_way = Vec::new();
+    for _ in 0..4 {
+        let mut raw = Raw::open(&harness, &issued).await;
+        let head = Head::post("/renew", TYPE, csr.der.len()).and("Expect", "100-continue");
+        assert_eq!(raw.ask(&head).await.status, 100);
+        under_way.push(raw);
+    }
+    let _own = harness.connect_as(&issued).await;
+    let _another = harness.connect("checkout", &[]).await;
+    for mut raw in under_way {
+        raw.send(&csr.der).await;
+        csr.answered(&raw.answer().await);
+    }
 }
 
 #[tokio::test]

@@ -50,9 +50,17 @@ impl Files {
     /// Puts a new certificate and key in place and returns the certificate.
     pub(super) fn rotate(&self) -> CertificateDer<'static> {
         let (certificate, key) = self.issue("orders.test", ExtendedKeyUsagePurpose::ClientAuth);
-        std::fs::write(self.path("cert.pem"), certificate.pem()).unwrap();
-        std::fs::write(self.path("key.pem"), key.serialize_pem()).unwrap();
+        self.replace("cert.pem", &certificate.pem());
+        self.replace("key.pem", &key.serialize_pem());
         certificate.der().clone()
+    }
+
+    /// Never half-written for a client that looks meanwhile; and another file, where one that is written anew within a
+    /// tick of the file system's clock, at the same length, looks like the one before.
+    fn replace(&self, name: &str, text: &str) {
+        let next = self.path("next");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(next, self.path(name)).unwrap();
     }
 
     fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {

@@ -156,6 +156,29 @@ async fn a_refusal_that_passes_is_tried_again_when_the_gateway_says() {
     assert!(before.elapsed() >= Duration::from_secs(9), "{:?}", before.elapsed());
 }
 
+/// As often as it takes, and by the gateway's pace: a wait that doubles would pass the deadline.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_could_not_be_judged_or_is_not_valid_yet_is_tried_again_and_again() {
+    let mut gateway = Gateway::new();
+    let (_client, mut peer) = gateway.connect().await;
+    let leaf = gateway.files.rotate();
+    let mut proof = peer.receive().await;
+    for code in ["unavailable", "reauth_failed"].repeat(5) {
+        let before = Instant::now();
+        peer.send(json!({
+            "op": "err", "id": proof["id"], "code": code, "reason": "not now", "challenge": "CCCC",
+            "retry_after_ms": 2_000,
+        }))
+        .await;
+        proof = peer.receive().await;
+        assert_eq!(proof["chain"][0], STANDARD.encode(&leaf));
+        let waited = before.elapsed().as_millis();
+        assert!((2_000..=2_600).contains(&waited), "{waited}");
+    }
+    refuse(&mut peer, &proof, "reauth_failed").await;
+    quiet(&mut peer).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn files_that_stay_broken_are_told_once_and_mended_ones_are_proved() {
     let mut gateway = Gateway::new();

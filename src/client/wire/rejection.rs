@@ -26,8 +26,9 @@ impl Rejection {
             | ErrorCode::Forbidden
             | ErrorCode::TooLarge
             | ErrorCode::LimitExceeded
-            | ErrorCode::ReauthFailed
             | ErrorCode::Unsupported => true,
+            // A certificate that is good from some later second is told which one that is.
+            ErrorCode::ReauthFailed => self.retry_after.is_none(),
             ErrorCode::NoResponders
             | ErrorCode::Timeout
             | ErrorCode::RateLimited

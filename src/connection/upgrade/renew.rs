@@ -82,7 +82,7 @@ pub(super) async fn answer(
     let admitted = admitted.judged_by(&generation, now)?;
     let issuer = issuer(&generation, &admitted).ok_or(super::Fault::Path)?;
     let (peer, identity) = (&admitted.peer, &admitted.standing.identity);
-    let renewed = renewal::renew(&generation.trust, issuer, peer, identity, &body, random(), now);
+    let renewed = renewal::renew(&generation, issuer, peer, identity, &body, random(), now);
     let renewed = renewed.map_err(|error| told(error, address, &admitted))?;
     gateway.metrics.renewed();
     let presented = peer.facts().id();

@@ -37,7 +37,8 @@ fn denial() -> Fault {
 }
 
 fn failed_proof(error: ReauthError) -> Fault {
-    Fault::Reauth(Box::new(FailedProof { certificate: CertificateId::of(b"no certificate"), error }))
+    let certificate = CertificateId::of(b"no certificate");
+    Fault::Reauth(Box::new(FailedProof { certificate, error, retry_after: None }))
 }
 
 /// Every fault with the code of its answer. The match makes a new fault a compile error here.
@@ -96,7 +97,9 @@ fn only_a_session_that_keeps_sending_above_its_rate_or_failing_its_proofs_ends_o
     let limits = Limits { messages_per_second: Some(1), ..Limits::default() };
     for (fault, code) in every_fault() {
         let (mut faults, mut credential) = (Faults::default(), credential(&limits));
-        let end = (0..10_001).find_map(|_| fault.ends_session(&mut faults, &mut credential, &limits).err());
+        let now = Instant::now();
+        let end =
+            (0..10_001).find_map(|_| fault.ends_session(&mut faults, &mut credential, &limits, now).err());
         let expected = match code {
             ErrorCode::RateLimited => Some(CloseReason::RateLimited),
             ErrorCode::ReauthFailed => Some(CloseReason::ReauthFailed),
@@ -105,9 +108,9 @@ fn only_a_session_that_keeps_sending_above_its_rate_or_failing_its_proofs_ends_o
         assert_eq!(end, expected, "{fault:?}");
     }
     let (mut faults, mut credential) = (Faults::default(), credential(&limits));
-    let fault = Fault::RateLimited(Duration::ZERO);
+    let (fault, now) = (Fault::RateLimited(Duration::ZERO), Instant::now());
     for _ in 0..3 {
-        assert!((0..10_000).all(|_| fault.ends_session(&mut faults, &mut credential, &limits).is_ok()));
+        assert!((0..10_000).all(|_| fault.ends_session(&mut faults, &mut credential, &limits, now).is_ok()));
         faults.within_rate();
     }
 }

@@ -70,17 +70,32 @@ fn the_earliest_end_counts_and_names_its_cause() {
 fn a_certificate_is_good_for_the_whole_of_its_last_second_and_an_age_to_the_millisecond() {
     let clock = Clock::new();
     let certificate = Credential::taken(path(100), &limits(None, 10), 0.0, clock.at(0.0));
-    assert!(!certificate.is_over(clock.at(100.99)) && certificate.is_over(clock.at(101.0)));
+    assert!(
+        certificate.is_over(clock.at(100.99)).is_none() && certificate.is_over(clock.at(101.0)).is_some()
+    );
     let aged = Credential::taken(path(500), &limits(Some(100), 10), 0.0, clock.at(0.0));
-    assert!(!aged.is_over(clock.at(99.999)) && aged.is_over(clock.at(100.0)));
+    assert!(aged.is_over(clock.at(99.999)).is_none() && aged.is_over(clock.at(100.0)).is_some());
 }
 
 #[test]
 fn either_clock_ends_a_session() {
     let clock = Clock::new();
     let credential = Credential::taken(path(100), &limits(None, 10), 0.0, clock.at(0.0));
-    assert!(credential.is_over(clock.by_each(1.0, 101.0)), "the machine slept");
-    assert!(credential.is_over(clock.by_each(101.0, 1.0)), "the clock on the wall was set back");
+    assert!(credential.is_over(clock.by_each(1.0, 101.0)).is_some(), "the machine slept");
+    assert!(credential.is_over(clock.by_each(101.0, 1.0)).is_some(), "the clock on the wall was set back");
+}
+
+#[test]
+fn a_clock_that_steps_between_proof_and_reload_hides_no_end() {
+    let clock = Clock::new();
+    let mut credential = Credential::taken(path(100), &limits(None, 80), 0.0, clock.at(0.0));
+    // The wall jumps ahead by 50 seconds; what the reload brings is set by what it shows then.
+    credential.review(path(100), &limits(Some(80), 80), clock.by_each(10.0, 60.0));
+    assert_eq!(credential.deadline().cause, ReauthCause::MaxAge, "the first by the steady clock");
+    let cause = |steady, wall| credential.is_over(clock.by_each(steady, wall)).map(|end| end.cause);
+    assert_eq!(cause(50.9, 100.9), None);
+    assert_eq!(cause(51.0, 101.0), Some(ReauthCause::Expiring), "the first by the wall");
+    assert_eq!(cause(90.0, 90.0), Some(ReauthCause::MaxAge), "and when it was set back");
 }
 
 #[test]
@@ -158,9 +173,9 @@ fn a_new_maximum_age_ends_no_session_that_was_not_asked_first() {
     let clock = Clock::new();
     let mut old = Credential::taken(path(90_000), &limits(None, 300), 0.0, clock.at(0.0));
     old.review(path(90_000), &limits(Some(3_600), 300), clock.at(50_000.0));
-    assert!(!old.is_over(clock.at(50_000.0)));
+    assert!(old.is_over(clock.at(50_000.0)).is_none());
     assert!(old.announce(clock.at(50_225.0)).is_some_and(|deadline| deadline.cause == ReauthCause::MaxAge));
-    assert!(old.is_over(clock.at(50_300.0)));
+    assert!(old.is_over(clock.at(50_300.0)).is_some());
     let mut young = Credential::taken(path(90_000), &limits(None, 300), 0.0, clock.at(0.0));
     young.review(path(90_000), &limits(Some(3_600), 300), clock.at(100.0));
     assert_eq!(young.deadline().unix_ms, (START + 3_600) * 1_000, "counted from its proof");

@@ -7,9 +7,12 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::proofs::Attempt;
-use super::world::{Frame, World};
+use super::world::{Frame, Peer, World};
+use crate::clock::unix_now;
 use crate::limits::Limits;
 use crate::testing::{Authority, join};
+use crate::trust::test_pki::{TestLeaf, at, date};
+use crate::trust::{TrustDomain, TrustDomains};
 
 fn aged(seconds: u64) -> Limits {
     Limits { max_session_age: Some(Duration::from_secs(seconds)), ..Limits::default() }
@@ -114,4 +117,69 @@ async fn a_fresh_list_calls_their_end_off() {
         peer.frame(0x8a, b"").await;
     }
     peer.subscribe(1, "a").await;
+}
+
+/// A gateway whose revocation list goes stale under a session that may stay on for weeks.
+async fn stale_under_a_session() -> (World, Peer) {
+    let limits = Limits { stale_crl_window: Duration::from_secs(10_000_000), ..Limits::default() };
+    let world = World::with(limits);
+    let peer = world.connect_for("orders", 600).await;
+    let now = unix_now().as_secs();
+    let settings = world.authority.settings(&[world.authority.list_between(1, now - 3_600, now - 1)]);
+    let domain = TrustDomain::new(settings, at(now - 10)).expect("it was fresh then");
+    world.change(|next| next.trust = TrustDomains::new(vec![domain]).expect("one domain").into());
+    (world, peer)
+}
+
+/// A proof of `leaf`; its answer and the wait that it asks for.
+async fn prove(peer: &mut Peer, leaf: &TestLeaf) -> (serde_json::Value, Option<Duration>) {
+    let challenge = peer.ask(1, json!({"op": "whoami"})).await["challenge"].clone();
+    let answer = peer.ask(2, Attempt::new(leaf, &peer.hello["session"], &challenge).message()).await;
+    let wait = answer["retry_after_ms"].as_u64().map(Duration::from_millis);
+    (answer, wait)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_that_a_stale_list_holds_up_is_put_off_and_taken_once_there_is_a_fresh_one() {
+    let (world, mut peer) = stale_under_a_session().await;
+    let leaf = world.authority.client("orders", 77, 1_200);
+    for _ in 0..6 {
+        let (answer, wait) = prove(&mut peer, &leaf).await;
+        assert_eq!(answer["code"], "unavailable", "{answer}");
+        assert!(answer["challenge"].is_string(), "{answer}");
+        let wait = wait.expect("a time");
+        assert!((1..=30).contains(&wait.as_secs()), "{wait:?}");
+        tokio::time::sleep(wait).await;
+    }
+    world.change(|next| next.trust = world.authority.trust(2, &[]));
+    assert_eq!(prove(&mut peer, &leaf).await.0["op"], "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_for_a_fresh_list_fails_by_that() {
+    let (world, mut peer) = stale_under_a_session().await;
+    let leaf = world.authority.client("orders", 77, 1_200);
+    for _ in 0..4 {
+        assert_eq!(prove(&mut peer, &leaf).await.0["code"], "unavailable");
+    }
+    assert_eq!(peer.closed().await, (1008, "reauth_failed".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_not_valid_yet_is_told_when_it_is_if_that_comes_in_time() {
+    let now = unix_now().as_secs();
+    for (begins, expected) in [(60, Some(58..=60)), (590, None), (172_800, None)] {
+        let world = World::new();
+        let mut peer = world.connect_for("orders", 600).await;
+        let edit = |params: &mut rcgen::CertificateParams| params.not_before = date(now + begins);
+        let leaf = world.authority.client_with("orders", 77, 259_200, edit);
+        for _ in 0..3 {
+            let (answer, wait) = prove(&mut peer, &leaf).await;
+            assert_eq!(answer["code"], "reauth_failed", "{answer}");
+            let seconds = wait.map(|wait| wait.as_secs());
+            assert_eq!(seconds.is_some(), expected.is_some(), "{answer}");
+            assert!(expected.iter().all(|range| seconds.is_some_and(|wait| range.contains(&wait))));
+        }
+        assert_eq!(peer.closed().await, (1008, "reauth_failed".into()), "it counts");
+    }
 }

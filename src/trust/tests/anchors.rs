@@ -59,6 +59,45 @@ fn another_path_is_taken_where_one_ends_in_a_retired_anchor() {
 }
 
 #[test]
+fn the_path_that_lasts_longest_is_taken_while_an_anchor_retires() {
+    let (old, new) = (TestCa::root("old"), TestCa::root("new"));
+    let middle = old.intermediate("middle", 50);
+    let leaf = middle.leaf("orders", 7);
+    let lists = [old.crl(1, &[]), new.crl(1, &[]), middle.crl(1, &[])];
+    let end = |retire: Vec<RetiringAnchor>| {
+        let paths = [[&old, &new], [&new, &old]].map(|anchors| {
+            let mut block = settings(&anchors, &[&middle], &lists);
+            block.intermediates.push(new.cross_sign(&middle, 60));
+            let domains = domains(TrustSettings { retire: retire.clone(), ..block }).expect("a domain");
+            verify(&domains, &leaf, &[]).expect("verified")
+        });
+        let [one, other] = paths.map(|peer| (peer.anchor(), peer.deadline(), peer.ended_by()));
+        assert_eq!(one, other, "the order of the anchors does not matter");
+        one
+    };
+    let (by_old, by_new) = (Fingerprint::of(&old.der), Fingerprint::of(&new.der));
+    let whole = NOW + 24 * HOUR;
+    assert_eq!(end(vec![retiring(&old, NOW + HOUR)]), (by_new, whole, EndedBy::Certificate));
+    assert_eq!(end(vec![retiring(&new, NOW + HOUR)]), (by_old, whole, EndedBy::Certificate));
+    let both =
+        |first, second| end(vec![retiring(&old, NOW + first * HOUR), retiring(&new, NOW + second * HOUR)]);
+    assert_eq!(both(1, 2), (by_new, NOW + 2 * HOUR, EndedBy::RetiringAnchor));
+    assert_eq!(both(2, 1), (by_old, NOW + 2 * HOUR, EndedBy::RetiringAnchor));
+}
+
+#[test]
+fn a_revoked_way_to_an_anchor_that_stays_leaves_the_one_that_retires() {
+    let (old, new) = (TestCa::root("old"), TestCa::root("new"));
+    let middle = old.intermediate("middle", 50);
+    let lists = [old.crl(1, &[]), new.crl(1, &[60]), middle.crl(1, &[])];
+    let mut block = settings(&[&new, &old], &[&middle], &lists);
+    block.intermediates.push(new.cross_sign(&middle, 60));
+    block.retire = vec![retiring(&old, NOW + HOUR)];
+    let peer = verify(&domains(block).expect("a domain"), &middle.leaf("orders", 7), &[]).expect("verified");
+    assert_eq!((peer.anchor(), peer.deadline()), (Fingerprint::of(&old.der), NOW + HOUR));
+}
+
+#[test]
 fn a_live_peer_gets_the_new_end_of_its_anchor() {
     let (old, new) = (TestCa::root("old"), TestCa::root("new"));
     let end = |at| roots(&[&old, &new], vec![retiring(&old, at)]).expect("a domain");

@@ -72,6 +72,47 @@ async fn a_draining_gateway_refuses_with_503() {
     assert_eq!(answer, (503, "draining".into(), headers(&[("retry-after", "5")])));
 }
 
+/// Who has asked for nothing yet takes no session from those who do, however long that lasts.
+#[tokio::test]
+async fn only_a_request_that_is_in_order_takes_a_place() {
+    let harness = limited("max_sessions = 2\nmax_sessions_per_service = 1").await;
+    let issued = harness.pki.issue(&Profile::service("billing", &[]));
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        waiting.push(Raw::open(&harness, &issued).await);
+    }
+    harness.handshakes(4).await;
+    assert_eq!(harness.gateway().admissions.sessions(), 0);
+    let _session = harness.connect("billing", &[]).await;
+    // Of those who waited, whose request is in order is told that there is no place, and the other what is wrong with it.
+    let mut answers = Vec::new();
+    for head in [Head::upgrade(), Head::upgrade().line("GET /chat HTTP/1.1")] {
+        let answer = waiting.remove(0).ask(&head).await;
+        answers.push((answer.status, answer.problem()));
+    }
+    assert_eq!(answers, [(429, "service-limit".into()), (404, "path".into())]);
+    harness.connect("checkout", &[]).await;
+}
+
+/// Whatever is reached first, the 101 or the end of the peer.
+#[tokio::test]
+async fn a_peer_that_is_gone_when_its_101_comes_keeps_no_place() {
+    let harness = limited("max_sessions_per_service = 1").await;
+    let issued = harness.pki.issue(&Profile::service("billing", &[]));
+    for count in 1..=5 {
+        let mut raw = Raw::open(&harness, &issued).await;
+        raw.send(&Head::upgrade().bytes()).await;
+        drop(raw);
+        harness.handshakes(count).await;
+        wait_until(|| {
+            let admissions = &harness.gateway().admissions;
+            (admissions.opening(), admissions.sessions()) == (0, 0)
+        })
+        .await;
+    }
+    harness.connect("billing", &[]).await;
+}
+
 #[tokio::test]
 async fn a_refused_request_gives_its_place_back() {
     let harness = limited("max_sessions_per_service = 1").await;

@@ -1,6 +1,8 @@
 //! The CA that renews: it fits, it belongs to its trust domain, and it changes while the gateway runs.
 
-use super::{Csr, post, renew, start};
+use portcullis::identity::certificate::CertificateId;
+
+use super::{Csr, denying, post, renew, start};
 use crate::harness::{Logs, Profile, wait_until};
 
 fn faults(harness: &crate::harness::Harness) -> String {
@@ -64,5 +66,27 @@ async fn a_revoked_issuer_renews_nothing() {
     let answer = post(&harness, &issued, Csr::new().pem).await;
     assert_eq!((answer.status, answer.problem().as_str()), (500, "renewal-failed"));
     logs.line(&["ERROR", "could not be renewed", "has been revoked"]).await;
+    assert_eq!(harness.metric("certificates_renewed_total"), 0);
+}
+
+#[tokio::test]
+async fn a_denied_issuer_renews_nothing() {
+    let logs = Logs::capture();
+    let harness = denying().await;
+    let issued = harness.pki.issue(&Profile::service("billing", &[]));
+    let issuer = CertificateId::of(&harness.pki.renewal.as_ref().expect("a CA").certificate);
+    let serial = issuer.serial.expect("a serial");
+    for (entry, named) in [
+        (format!("fingerprints = [\"{}\"]", issuer.fingerprint), issuer.fingerprint.to_string()),
+        (format!("serials = [\"{serial}\"]"), serial.to_string()),
+    ] {
+        harness.pki.write("deny.toml", &entry);
+        harness.reload().await;
+        // Whom another CA issued is let in, and what the denied one would issue is not.
+        harness.connect_as(&issued).await;
+        let answer = post(&harness, &issued, Csr::new().pem).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (500, "renewal-failed"));
+        logs.line(&["ERROR", "could not be renewed", "deny list", &named]).await;
+    }
     assert_eq!(harness.metric("certificates_renewed_total"), 0);
 }

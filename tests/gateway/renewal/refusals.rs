@@ -3,7 +3,9 @@
 use rcgen::{DnType, SanType};
 use rustls::AlertDescription;
 
-use super::{Csr, TYPE, ask_for, now, post, read, send, start, with};
+use portcullis::identity::certificate::CertificateId;
+
+use super::{Csr, TYPE, ask_for, denying, now, post, read, send, start, with};
 use crate::harness::raw::{End, Head, Raw};
 use crate::harness::{Harness, Issued, Logs, Profile, Setup, wait_until};
 
@@ -139,7 +141,7 @@ async fn a_revoked_certificate_is_not_renewed() {
     let (before, between) = (billing(&harness), billing(&harness));
     // Revoked between the handshake and the request: the verdict falls again when the request is there.
     let mut raw = Raw::open(&harness, &between).await;
-    wait_until(|| harness.gateway().admissions.sessions() == 1).await;
+    harness.handshakes(1).await;
     harness.pki.revoke(&before);
     harness.pki.revoke(&between);
     harness.generation_at_least(2).await;
@@ -168,6 +170,38 @@ async fn a_certificate_that_is_revoked_while_its_request_arrives_is_not_renewed(
 }
 
 #[tokio::test]
+async fn whom_the_deny_list_names_renews_nothing() {
+    let harness = denying().await;
+    let issued = billing(&harness);
+    let print = CertificateId::of(&issued.chain[0]).fingerprint;
+    for entry in ["services = [\"billing\"]".to_owned(), format!("fingerprints = [\"{print}\"]")] {
+        harness.pki.write("deny.toml", &entry);
+        harness.reload().await;
+        assert_eq!(refusal(&harness, &issued, &Csr::new().pem).await, (403, "denied".into()), "{entry}");
+    }
+    assert_eq!(harness.metric("certificates_renewed_total"), 0);
+}
+
+#[tokio::test]
+async fn who_is_denied_while_its_request_arrives_renews_nothing() {
+    let harness = denying().await;
+    let (csr, head) = (Csr::new(), |length| Head::post("/renew", TYPE, length));
+    let (mut before, mut between) =
+        (Raw::open(&harness, &billing(&harness)).await, Raw::open(&harness, &billing(&harness)).await);
+    harness.handshakes(2).await;
+    // The head of one was judged when it asks for the body; the other has sent nothing yet.
+    assert_eq!(between.ask(&head(csr.der.len()).and("Expect", "100-continue")).await.status, 100);
+    harness.pki.write("deny.toml", "services = [\"billing\"]");
+    harness.reload().await;
+    between.send(&csr.der).await;
+    let answers = [between.answer().await, send(&mut before, TYPE, &csr.der).await];
+    for answer in answers {
+        assert_eq!((answer.status, answer.problem().as_str()), (403, "denied"));
+    }
+    assert_eq!(harness.metric("certificates_renewed_total"), 0);
+}
+
+#[tokio::test]
 async fn a_certificate_that_ends_before_its_request_is_there_is_not_renewed() {
     let harness = start().await;
     let mut profile = Profile::service("billing", &[]);
@@ -175,7 +209,7 @@ async fn a_certificate_that_ends_before_its_request_is_there_is_not_renewed() {
     let issued = harness.pki.issue(&profile);
     let end = read(&issued.chain[0]).validity().not_after.timestamp();
     let mut raw = Raw::open(&harness, &issued).await;
-    wait_until(|| harness.gateway().admissions.sessions() == 1).await;
+    harness.handshakes(1).await;
     wait_until(|| now() > end).await;
     let answer = send(&mut raw, TYPE, &Csr::new().der).await;
     assert_eq!((answer.status, answer.problem().as_str()), (403, "overruled"));
