@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -33,10 +33,10 @@ use crate::config::{Faults, Settings};
 use crate::gateway::Gateway;
 use crate::load::{self, Digest, Refused};
 use crate::{audit, expiry};
-use candidate::{Basis, Previous, Source};
+use candidate::{Basis, Found, Previous, Source};
 use decision::Terms;
 use guard::Guard;
-use handle::Request;
+use handle::{Answer, Request};
 pub use handle::{ReloadHandle, Unavailable};
 pub use outcome::{Ask, Attempt, Report, Status};
 use watch::Watcher;
@@ -69,7 +69,9 @@ pub struct Reloader {
     watcher: Watcher,
     requests: mpsc::Receiver<Request>,
     /// At most one: it may cost a second of CPU for each ten thousand sessions.
-    dry_runs: JoinSet<()>,
+    dry_runs: JoinSet<(Answer, Report)>,
+    /// Reading that did not come to an end in time.
+    stuck: Option<JoinHandle<Found>>,
     status: Arc<Mutex<Status>>,
     expiry: expiry::Warnings,
 }
@@ -100,6 +102,7 @@ impl Reloader {
             watcher,
             requests,
             dry_runs: JoinSet::new(),
+            stuck: None,
             status,
             expiry: expiry::Warnings::default(),
         };
@@ -120,7 +123,10 @@ impl Reloader {
                 biased;
                 () = stop.cancelled() => return,
                 Some(request) = self.requests.recv() => self.answer(request).await,
-                Some(_) = self.dry_runs.join_next() => {}
+                // Answered when it is over, so that the next one finds the place free.
+                Some(Ok((answer, report))) = self.dry_runs.join_next() => {
+                    let _ = answer.send(Ok(report));
+                }
                 () = self.watcher.changed() => {
                     self.watcher.settled().await;
                     self.attempt().await;
@@ -154,9 +160,10 @@ impl Reloader {
         }
         self.dry_runs.spawn(async move {
             let tried = spawn_blocking(move || dry_run::dry_run(&basis, &gateway, source, terms)).await;
-            let _ = answer.send(Ok(tried.unwrap_or_else(|failed| {
+            let report = tried.unwrap_or_else(|failed| {
                 Report::of(Attempt::Refused { faults: vec![failure(&failed)] }, true, 0)
-            })));
+            });
+            (answer, report)
         });
     }
 

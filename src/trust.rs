@@ -206,9 +206,10 @@ impl TrustDomains {
         for domain in &self.domains {
             let Some(new) = domain.revocation_lists() else { continue };
             for issuer in domain.issuers() {
-                for regression in new.regressions(&before.marks, issuer) {
-                    found.push((domain.name().clone(), regression));
-                }
+                let old = before.domains.iter().filter_map(TrustDomain::revocation_lists);
+                let weaker = old.flat_map(|old| new.weaker_twins(old, issuer));
+                let regressions = new.regressions(&before.marks, issuer).into_iter().chain(weaker);
+                found.extend(regressions.map(|regression| (domain.name().clone(), regression)));
             }
         }
         found

@@ -140,11 +140,23 @@ impl Basis {
 
     pub(super) fn candidate(&self, mut generation: Generation, made_of: MadeOf, now: UnixTime) -> Found {
         let changes = Changes::between(&self.current, &generation);
-        let revised =
-            changes.can_cut().then(|| revised(&self.current, &generation, now)).flatten().map(Arc::new);
+        let revised = changes.can_cut().then(|| self.revised(&generation, now)).flatten().map(Arc::new);
         let base = revised.as_ref().map_or(self.current.number, |revised| revised.number);
         generation.number = base + 1;
         Found::Candidate(Box::new(Candidate { generation, made_of, changes, revised }))
+    }
+
+    /// The current generation with what the files of the set in force and `candidate` newly revoke or deny, and nothing else
+    /// of it: should the candidate be held back, its revocations count all the same, and so do those that are published
+    /// where they were before. What it denies no more stays denied: that is lifted by the candidate itself, if it is taken.
+    fn revised(&self, candidate: &Generation, now: UnixTime) -> Option<Generation> {
+        let current = &*self.current;
+        // Files that are gone went with the set before.
+        let newer = load::newer_revocations(&self.revoking(), current, &mut Faults::default(), now);
+        let base = newer.as_ref().unwrap_or(current);
+        let trust = Arc::new(base.trust.with_revocations_of(&candidate.trust, now));
+        let revised = current.revised(trust, Arc::new(base.deny.with(&candidate.deny)))?;
+        (!Changes::between(current, &revised).is_empty()).then_some(revised)
     }
 }
 
@@ -154,12 +166,4 @@ impl Candidate {
         let against = Against { current, revised: self.revised.as_deref() };
         Preview::of(&self.generation, against, live, now)
     }
-}
-
-/// The current generation with what `candidate` newly revokes or denies and nothing else of it. What it denies no more
-/// stays denied: that is lifted by the candidate itself, if it is taken.
-fn revised(current: &Generation, candidate: &Generation, now: UnixTime) -> Option<Generation> {
-    let trust = Arc::new(current.trust.with_revocations_of(&candidate.trust, now));
-    let revised = current.revised(trust, Arc::new(current.deny.with(&candidate.deny)))?;
-    (!Changes::between(current, &revised).is_empty()).then_some(revised)
 }

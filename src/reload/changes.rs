@@ -160,6 +160,11 @@ impl Changes {
             || self.can_cut()
     }
 
+    /// Whether nothing changed but the deny list, and revocation lists that newer ones replaced.
+    pub fn is_only_revocation(&self) -> bool {
+        !self.is_empty() && self.listeners.is_empty() && !self.is_more_than_revocation()
+    }
+
     /// Whether sessions may end by it at once for another reason than a revocation, or have to prove themselves right away.
     /// Key pairs, newer lists and limits leave everybody who they are; a shorter `max_session_age` ends sessions, but none
     /// that was not asked for a proof before, and the same certificate serves for that.

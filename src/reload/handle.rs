@@ -24,12 +24,14 @@ pub enum Unavailable {
     Busy,
 }
 
+pub(super) type Answer = oneshot::Sender<Result<Report, Unavailable>>;
+
 pub(super) struct Request {
     pub(super) source: Source,
     pub(super) ask: Ask,
     /// Another configuration file to try, dry.
     pub(super) config: Option<PathBuf>,
-    pub(super) answer: oneshot::Sender<Result<Report, Unavailable>>,
+    pub(super) answer: Answer,
 }
 
 impl ReloadHandle {

@@ -1,11 +1,12 @@
 //! One attempt, from what was found to what stands: whom it would cut, whether that is held back, the swap.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::candidate::{Candidate, Found, MadeOf, Previous, Source};
+use super::candidate::{Basis, Candidate, Found, MadeOf, Previous, Source};
 use super::changes::Changes;
 use super::decision::{decide, decide_candidate, refuse};
 use super::outcome::{Attempt, Report};
@@ -16,6 +17,10 @@ use crate::clock::unix_now;
 use crate::config::Settings;
 use crate::generation::Generation;
 use crate::session::Live;
+
+/// How long reading the files may take: a hundred times what a list of a million entries takes.
+const LONGEST_READING: Duration = Duration::from_secs(60);
+const STUCK: &str = "reading the files does not come to an end; look at the file system they are on";
 
 /// What brings an attempt about.
 #[derive(Clone, Copy)]
@@ -32,7 +37,7 @@ impl Reloader {
         let change = Change { force, noticed: self.watcher.noticed().unwrap_or(started) };
         let basis = self.basis();
         let current = basis.current.clone();
-        let report = match spawn_blocking(move || basis.find(source, unix_now())).await {
+        let report = match self.find(source, basis).await {
             Ok(Found::Candidate(candidate)) => self.consider(*candidate, change, current).await,
             Ok(found) => {
                 self.retry = match &found {
@@ -42,13 +47,29 @@ impl Reloader {
                 };
                 self.leave(found, change, current).await
             }
-            Err(failed) => {
+            Err(fault) => {
                 self.retry = Retry::Always;
-                Report::of(Attempt::Refused { faults: vec![failure(&failed)] }, false, current.number)
+                Report::of(Attempt::Refused { faults: vec![fault] }, false, current.number)
             }
         };
         self.report(&report.attempt, source, started);
         report
+    }
+
+    /// Reads and compares, within a bound: a file system that does not answer must not end all reloading in silence. The
+    /// thread that waits for it is left to itself, and no other is begun before it is back.
+    async fn find(&mut self, source: Source, basis: Basis) -> Result<Found, String> {
+        if self.stuck.as_ref().is_some_and(|stuck| !stuck.is_finished()) {
+            return Err(STUCK.into());
+        }
+        let mut reading = spawn_blocking(move || basis.find(source, unix_now()));
+        match timeout(LONGEST_READING, &mut reading).await {
+            Ok(found) => found.map_err(|failed| failure(&failed)),
+            Err(_) => {
+                self.stuck = Some(reading);
+                Err(STUCK.into())
+            }
+        }
     }
 
     /// Takes a valid set, unless it would end too many sessions. What it revokes goes ahead: that waits for no preview, which
@@ -67,7 +88,7 @@ impl Reloader {
             let attempt = decide_candidate(&candidate, &Preview::default(), terms);
             let installed = self.take(candidate, change.noticed);
             let counted = self.count(&current, installed, live.clone()).await;
-            tell(&attempt, Swap { forced: change.force, cut: counted.as_ref().map(Preview::cut) });
+            tell(&attempt, &changes, Swap { forced: change.force, cut: counted.as_ref().map(Preview::cut) });
             return report(attempt, counted.unwrap_or_else(|| uncounted(&live)));
         }
         let revised = candidate.revised.clone();
@@ -97,7 +118,7 @@ impl Reloader {
                     self.alarm(&preview, installed.number);
                 }
                 let cut = Some(preview.cut().saturating_sub(ahead.cut()));
-                tell(&attempt, Swap { forced: change.force, cut });
+                tell(&attempt, &changes, Swap { forced: change.force, cut });
             }
             (_, MadeOf::Files { digest, .. }) => self.retry = Retry::WhenChanged(*digest),
             (_, MadeOf::Previous { .. }) => {}
@@ -229,9 +250,10 @@ fn uncounted(live: &[Live]) -> Preview {
     Preview { live: live.len(), ..Preview::default() }
 }
 
-fn tell(attempt: &Attempt, swap: Swap) {
+fn tell(attempt: &Attempt, changes: &Changes, swap: Swap) {
+    let what = if changes.is_only_revocation() { "revocations alone" } else { "everything" };
     match attempt {
-        Attempt::Installed { generation } => audit::reloaded(*generation, "everything", swap),
+        Attempt::Installed { generation } => audit::reloaded(*generation, what, swap),
         Attempt::RolledBack { generation, to } => audit::rolled_back(*generation, *to, swap),
         Attempt::RevocationsOnly { .. } | Attempt::Unchanged | Attempt::Held | Attempt::Refused { .. } => {}
     }

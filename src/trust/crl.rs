@@ -176,6 +176,18 @@ impl RevocationLists {
         marks.of_issuer(issuer).iter().filter_map(regression).collect()
     }
 
+    /// Lists of one issuer that revoke less than the list of `before` with the same number: a CA gives each list a number of
+    /// its own (RFC 5280, 5.2.3), so that is no newer list, whatever its date.
+    pub(crate) fn weaker_twins(&self, before: &Self, issuer: IssuerId) -> Vec<CrlRegression> {
+        let twin_of = |old: &Arc<RevocationList>| {
+            let twin =
+                self.of(issuer).iter().find(|new| new.scope == old.scope && new.number == old.number)?;
+            let is_weaker = !twin.revokes_all_of(old);
+            is_weaker.then(|| CrlRegression { issuer, before: old.age(), now: Some(twin.age()) })
+        };
+        before.of(issuer).iter().filter_map(twin_of).collect()
+    }
+
     /// Adds another set's lists of one issuer where they are newer, only those that are fresh at `fresh_at` if that is
     /// told, and drops those that another one speaks for: an older one would only go stale.
     pub(crate) fn take_newer(&mut self, other: &Self, issuer: IssuerId, fresh_at: Option<UnixTime>) {
@@ -207,7 +219,10 @@ impl RevocationLists {
     }
 
     fn holds_older(&self, issuer: IssuerId, list: &RevocationList) -> bool {
-        self.of(issuer).iter().any(|held| held.scope == list.scope && held.number < list.number)
+        let is_older = |held: &RevocationList| {
+            held.number < list.number || held.age() < list.age() && list.revokes_all_of(held)
+        };
+        self.of(issuer).iter().any(|held| held.scope == list.scope && is_older(held))
     }
 
     /// Adds a list, unless a newer one of the same scope is there; replaces an older one.
@@ -222,6 +237,11 @@ impl RevocationLists {
 }
 
 impl RevocationList {
+    fn revokes_all_of(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.serials(), other.serials());
+        ours == theirs || theirs.iter().all(|serial| self.revokes(*serial))
+    }
+
     fn age(&self) -> CrlAge {
         CrlAge { number: self.number, this_update: self.this_update }
     }

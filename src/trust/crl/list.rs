@@ -113,6 +113,11 @@ impl RevocationList {
         self.revoked.binary_search(&serial).is_ok()
     }
 
+    /// Sorted, each once.
+    pub(super) fn serials(&self) -> &[Serial] {
+        &self.revoked
+    }
+
     pub(super) fn len(&self) -> usize {
         self.revoked.len()
     }

@@ -157,3 +157,22 @@ fn a_list_that_is_stale_goes_ahead_only_where_stale_ones_are_accepted() {
     assert!(judged(true, 8).is_ok());
     assert!(judged(false, 8).is_ok(), "nobody is refused for a list that a wider domain accepted");
 }
+
+#[test]
+fn a_list_of_the_same_number_that_revokes_less_is_no_newer_one() {
+    let root = TestCa::root("root");
+    let issued = |revoked: &[u64], minutes: u64| {
+        root.crl_with(5, revoked, |params| params.this_update = date(NOW - HOUR + minutes * 60))
+    };
+    let with = |list| set(vec![named(settings(&[&root], &[], &[list]), "a", "a")]);
+    let before = with(issued(&[7], 0));
+    for less in [issued(&[], 1), issued(&[8], 1)] {
+        let found = with(less.clone()).list_regressions(&before);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(before.with_newer_lists(&[(name("a"), vec![less])], now()).is_none());
+    }
+    for more in [issued(&[7], 1), issued(&[7, 8], 1)] {
+        assert!(with(more.clone()).list_regressions(&before).is_empty());
+        assert!(before.with_newer_lists(&[(name("a"), vec![more])], now()).is_some());
+    }
+}

@@ -198,3 +198,19 @@ async fn an_empty_or_broken_anchor_file_is_refused_even_when_forced() {
     session.nothing_came().await;
     assert_eq!(harness.gateway().generation_number(), 1);
 }
+
+/// A set that is held back names other files; those of the set in force are still the ones that count.
+#[tokio::test]
+async fn what_is_revoked_where_it_was_before_counts_though_another_set_is_held_back() {
+    let harness = guarded().await;
+    let mut sessions = five(&harness).await;
+    harness.pki.write("elsewhere.pem", &harness.pki.ca.crl(86_400));
+    let text = std::fs::read_to_string(&harness.config).unwrap();
+    let text = text.replace("[\"crl.pem\"]", "[\"elsewhere.pem\"]");
+    replace(&harness.config, text.replace("spiffe://test.internal", "spiffe://tset.internal").as_bytes());
+    assert!(refused(&harness).await.contains("reload.max_cut_percent"));
+    harness.pki.ca.revoke(&sessions[0].0);
+    harness.pki.write("crl.pem", &harness.pki.ca.crl(86_400));
+    assert_eq!(sessions[0].1.closed().await, frame(4403, "revoked"));
+    sessions[1].1.nothing_came().await;
+}
