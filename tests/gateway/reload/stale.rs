@@ -6,7 +6,7 @@ use portcullis::reload::Attempt;
 use portcullis::server::{Server, StartError};
 
 use super::{may_connect, refused, service, taken, tried, with};
-use crate::harness::{Harness, Setup, wait_until};
+use crate::harness::{Closed, Harness, Setup, wait_until};
 
 const ACCEPTING: &str = "danger_accept_stale_crl = true";
 
@@ -31,6 +31,32 @@ async fn a_list_that_runs_out_refuses_new_handshakes_until_a_fresh_one_comes() {
     harness.pki.publish_crl();
     taken(&harness, 3).await;
     assert!(may_connect(&harness, &issued).await);
+}
+
+#[tokio::test]
+async fn a_list_that_runs_out_ends_the_sessions_it_speaks_for() {
+    let limits = "stale_crl_window_ms = 0".into();
+    let harness = with(Setup { limits, ..Setup::default() }).await;
+    let mut peer = harness.connect("billing", &[]).await;
+    run_out(&harness).await;
+    let Closed::Frame(4403, reason) = peer.closed().await else { panic!("with a reason") };
+    assert!(reason.starts_with("revocation_unknown retry_after_ms="), "{reason}");
+}
+
+#[tokio::test]
+async fn within_the_window_sessions_go_on_and_a_fresh_list_calls_their_end_off() {
+    let limits = "stale_crl_window_ms = 604800000".into();
+    let harness = with(Setup { limits, ..Setup::default() }).await;
+    let mut peers = Vec::new();
+    for service in ["billing", "checkout", "visitor"] {
+        peers.push(harness.connect(service, &[]).await);
+    }
+    run_out(&harness).await;
+    harness.pki.publish_crl();
+    taken(&harness, 3).await;
+    for peer in &mut peers {
+        peer.nothing_came().await;
+    }
 }
 
 #[tokio::test]
