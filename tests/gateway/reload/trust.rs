@@ -66,6 +66,23 @@ async fn a_useless_ca_file_never_widens_trust_on_reload() {
     taken(&harness, 2).await;
 }
 
+/// Without lists, nothing but the faults of the file itself keeps such a set out.
+#[tokio::test]
+async fn a_useless_ca_file_never_widens_trust_where_nothing_is_revoked_either() {
+    let harness = start().await;
+    reconfigure(&harness, "crls = [\"crl.pem\"]", "danger_no_revocation = true");
+    taken(&harness, 2).await;
+    let known = service(&harness, "billing", &[]);
+    let stranger = Ca::root("other root").issue(&Profile::service("billing", &[]));
+    let needs_lists = |how: &str| how.contains("without a list");
+    for (how, bytes) in useless(&harness).into_iter().filter(|(how, _)| !needs_lists(how)) {
+        put(&harness, "anchors.pem", bytes.as_deref());
+        assert!(matches!(harness.reload().await, Attempt::Refused { .. }), "{how}");
+        assert!(may_connect(&harness, &known).await && !may_connect(&harness, &stranger).await, "{how}");
+    }
+    assert_eq!(harness.gateway().generation_number(), 2);
+}
+
 #[tokio::test]
 async fn with_a_useless_ca_file_the_gateway_does_not_start() {
     let harness = start().await;
