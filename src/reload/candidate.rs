@@ -2,7 +2,8 @@
 //!
 //! Everything here reads and compares, and changes nothing: a dry run and the transaction begin alike.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
@@ -90,6 +91,14 @@ pub(super) enum Found {
     },
 }
 
+impl MadeOf {
+    fn settings(&self) -> &Settings {
+        match self {
+            Self::Files { settings, .. } | Self::Previous { settings, .. } => settings,
+        }
+    }
+}
+
 impl Source {
     /// The command that takes a set whatever it ends.
     pub(super) fn forcing(self) -> &'static str {
@@ -140,7 +149,8 @@ impl Basis {
 
     pub(super) fn candidate(&self, mut generation: Generation, made_of: MadeOf, now: UnixTime) -> Found {
         let changes = Changes::between(&self.current, &generation);
-        let revised = changes.can_cut().then(|| self.revised(&generation, now)).flatten().map(Arc::new);
+        let revised = || self.revised(&generation, made_of.settings(), now).map(Arc::new);
+        let revised = changes.can_cut().then(revised).flatten();
         let base = revised.as_ref().map_or(self.current.number, |revised| revised.number);
         generation.number = base + 1;
         Found::Candidate(Box::new(Candidate { generation, made_of, changes, revised }))
@@ -149,10 +159,15 @@ impl Basis {
     /// The current generation with what the files of the set in force and `candidate` newly revoke or deny, and nothing else
     /// of it: should the candidate be held back, its revocations count all the same, and so do those that are published
     /// where they were before. What it denies no more stays denied: that is lifted by the candidate itself, if it is taken.
-    fn revised(&self, candidate: &Generation, now: UnixTime) -> Option<Generation> {
+    fn revised(&self, candidate: &Generation, settings: &Settings, now: UnixTime) -> Option<Generation> {
         let current = &*self.current;
+        // What the candidate names too was read with it, and a large list is not read twice.
+        let read: HashSet<&Path> = settings.revocation_files().collect();
+        let is_read = |known: &&Settings| known.revocation_files().all(|file| read.contains(file));
         // Files that are gone went with the set before.
-        let newer = load::newer_revocations(&self.revoking(), current, &mut Faults::default(), now);
+        let newer = (!self.revoking().iter().all(is_read))
+            .then(|| load::newer_revocations(&self.revoking(), current, &mut Faults::default(), now))
+            .flatten();
         let base = newer.as_ref().unwrap_or(current);
         let trust = Arc::new(base.trust.with_revocations_of(&candidate.trust, now));
         let revised = current.revised(trust, Arc::new(base.deny.with(&candidate.deny)))?;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::verbs::post;
 use super::{ADMIN, readiness};
 use crate::harness::raw::Raw;
-use crate::harness::{Binary, Issued, POLICY, Pki, Profile, Setup, write_files};
+use crate::harness::{Binary, Issued, PATIENCE, POLICY, Pki, Profile, Setup, write_files};
 
 const RELOADS: usize = 1_000;
 /// After so many, whatever grows once has grown.
@@ -39,9 +39,12 @@ fn held(id: u32) -> (usize, usize) {
 
 /// Waits until one session is left.
 async fn settled(socket: &Path) {
-    while readiness(socket).await.1["sessions"] != 1 {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
+    let waiting = async {
+        while readiness(socket).await.1["sessions"] != 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the others leave in time");
 }
 
 #[tokio::test]
