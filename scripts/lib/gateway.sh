@@ -37,11 +37,15 @@ act_as checkout
 END
 }
 
-# start: succeeds when the gateway listens on PORT, fails if the port is taken.
+# start: succeeds when the gateway listens on PORT, fails if the port is taken. Whoever has connected to it finds its process
+# id in AREA/gateway.pid.
 start() {
     configure
     : >"$AREA/gateway.log"
-    "$PORTCULLIS" serve --config "$AREA/portcullis.toml" </dev/null >"$AREA/gateway.log" 2>&1 &
+    {
+        echo "$BASHPID" >"$AREA/gateway.pid"
+        exec "$PORTCULLIS" serve --config "$AREA/portcullis.toml"
+    } </dev/null >"$AREA/gateway.log" 2>&1 &
     GATEWAY=$!
     local tries
     for ((tries = 0; tries < 200; tries++)); do
