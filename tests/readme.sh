@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # README.md and the Python examples against a running gateway. Runs every block of README.md that stands behind the
-# comment `<!-- tested -->`, in the order in which they stand, each as a shell or Python program of its own, and looks for
-# what the block says it prints.
+# comment `<!-- tested -->`, in the order in which they stand, each as a shell, Python or JavaScript program of its own, and
+# looks for what the block says it prints.
 # Usage: tests/readme.sh    Prints `N passed, N failed`; the exit code is 1 if any failed.
-# Needs a built gateway (cargo build), openssl, curl, python3 with venv; installs cryptography and websockets with pip
+# Needs a built gateway (cargo build), openssl, curl, python3 with venv; installs what scripts/lib/python.sh and nats.sh say,
 # under target/.
 
 set -euo pipefail
@@ -16,9 +16,12 @@ source "$REPOSITORY/scripts/lib/packages.sh"
 source "$REPOSITORY/scripts/lib/gateway.sh"
 # shellcheck source=scripts/lib/python.sh
 source "$REPOSITORY/scripts/lib/python.sh"
+# shellcheck source=scripts/lib/nats.sh
+source "$REPOSITORY/scripts/lib/nats.sh"
 cd -- "$REPOSITORY"
 
-make_python
+make_nats_python
+make_nats_node
 # The lines of README.md say `python`.
 export PATH=$TARGET/python/bin:$PATH
 PORTCULLIS=$TARGET/debug/portcullis
@@ -120,16 +123,17 @@ cut_blocks() {
     ' README.md
 }
 
-# Runs one block. What stands in it behind `# → ` must be in its output.
+# Runs one block. What stands in it behind `# → ` or `// → ` must be in its output.
 run_block() {
     local said expected
     case $1 in
     *.python) said=$("$PYTHON" "$1" 2>&1) ;;
+    *.js) said=$(cd -- "$NODE" && node --input-type=module - <"$1" 2>&1) ;;
     *) said=$(bash -euo pipefail -c 'source "$1/env" && source "$2"' block "$AREA" "$1" 2>&1) ;;
     esac || { printf '%s\n' "$said" && return 1; }
     while IFS= read -r expected; do
         [[ $said == *"$expected"* ]] || { printf 'expected %s in:\n%s\n' "$expected" "$said" && return 1; }
-    done < <(sed -n 's/^# → //p' "$1")
+    done < <(sed -n -E 's,^(#|//) → ,,p' "$1")
 }
 
 make_area

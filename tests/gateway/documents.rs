@@ -79,11 +79,15 @@ fn every_end_and_every_refusal_is_explained() {
 }
 
 #[test]
-fn the_rust_lines_of_the_readme_are_those_of_a_program_that_compiles() {
-    let (readme, program) = (read("README.md"), read("examples/quickstart.rs"));
-    let block =
-        readme.split_once("```rust\n").and_then(|(_, rest)| rest.split_once("```")).expect("a Rust block").0;
-    assert!(program.contains(block), "README.md and examples/quickstart.rs differ:\n{block}");
+fn the_rust_lines_of_the_readme_are_those_of_programs_that_compile() {
+    let readme = read("README.md");
+    let programs = [read("examples/quickstart.rs"), read("examples/nats.rs")];
+    let blocks: Vec<_> = readme.split("```rust\n").skip(1).collect();
+    assert_eq!(blocks.len(), programs.len());
+    for block in blocks {
+        let block = block.split_once("```").expect("an end").0;
+        assert!(programs.iter().any(|program| program.contains(block)), "in no example:\n{block}");
+    }
 }
 
 /// Test names in the threat model are checked against the tree, so that a renamed test does not leave a hole behind.

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use async_nats::{Client, ConnectOptions, Event, Message, RequestErrorKind, Subscriber};
 use futures_util::StreamExt;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -20,6 +21,8 @@ struct Session {
     service: String,
     client: Client,
     events: mpsc::UnboundedReceiver<Event>,
+    /// The certificate and its key, which the client reads for each connection.
+    _files: TempDir,
 }
 
 impl Session {
@@ -43,9 +46,14 @@ impl Session {
 
     async fn open(pki: &Pki, port: u16, service: &str, role: &str, options: ConnectOptions) -> Self {
         let issued = pki.issue(&Profile::service(service, &[role]));
+        let files = tempfile::tempdir().expect("a folder");
+        let (chain, key) = (files.path().join("chain.pem"), files.path().join("key.pem"));
+        std::fs::write(&chain, &issued.pem).expect("written");
+        std::fs::write(&key, &issued.key_pem).expect("written");
         let (sender, events) = mpsc::unbounded_channel();
         let connecting = options
-            .tls_client_config(pki.client_config(Some(&issued)))
+            .add_root_certificates(pki.path("anchors.pem"))
+            .add_client_certificate(chain, key)
             .event_callback(move |event| {
                 // Nobody listens any more when the test is over.
                 let _ = sender.send(event);
@@ -54,7 +62,7 @@ impl Session {
             .connect(format!("wss://localhost:{port}/nats"));
         let client =
             timeout(PATIENCE, connecting).await.expect("a connection in time").expect("a connection");
-        Self { service: service.into(), client, events }
+        Self { service: service.into(), client, events, _files: files }
     }
 
     /// A subscription that the gateway knows of.

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::{Session, headers_of, next, number};
-use crate::harness::{Harness, PATIENCE};
+use crate::harness::{Harness, PATIENCE, Profile};
 
 #[tokio::test]
 async fn request_and_reply() {
@@ -81,6 +81,15 @@ async fn credentials_in_connect() {
         let session = Session::checkout_with(&harness, options).await;
         assert_eq!(identity(&session).await["service"], "checkout");
     }
+}
+
+#[tokio::test]
+async fn a_tls_configuration_of_the_clients_own_goes_before_its_files() {
+    let harness = Harness::start().await;
+    let issued = harness.pki.issue(&Profile::service("billing", &["reader"]));
+    let options = ConnectOptions::new().tls_client_config(harness.pki.client_config(Some(&issued)));
+    let session = Session::checkout_with(&harness, options).await;
+    assert_eq!(identity(&session).await["service"], "billing");
 }
 
 #[tokio::test]
