@@ -23,6 +23,7 @@ use crate::identity::TrustName;
 use crate::identity::mapping::Mapping;
 use crate::limits::Limits;
 use crate::policy::Grant;
+use crate::session::DialectSettings;
 use crate::trust::RetiringAnchor;
 
 /// What a configuration file means. Paths are absolute, or relative to the process.
@@ -36,6 +37,7 @@ pub struct Settings {
     /// The file of those who are kept out, if there is one.
     pub deny: Option<PathBuf>,
     pub limits: Limits,
+    pub dialects: DialectSettings,
     pub reload: ReloadSettings,
     pub log: LogSettings,
 }

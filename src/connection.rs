@@ -7,25 +7,25 @@ mod accept;
 mod handshake;
 mod identify;
 mod record;
+mod transport;
 mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::server::TlsStream;
 
 pub use accept::{AcceptError, Listener};
 pub use handshake::HandshakeError;
-pub use upgrade::{Denied, Dialect, OriginRule, Problem, RenewDenied, UpgradeRules};
+pub use upgrade::{Denied, OriginRule, Problem, RenewDenied, UpgradeRules};
 
 use crate::gateway::Gateway;
 use crate::limits::Admission;
 use crate::session::{Origin, Session};
 use record::Record;
-use upgrade::Answered;
+use transport::TlsTransport;
+use upgrade::{Answered, Upgraded};
 
 /// Serves one accepted socket to its end.
 pub async fn serve(socket: TcpStream, peer: SocketAddr, admission: Admission, listener: Arc<Listener>) {
@@ -51,7 +51,7 @@ async fn open(
     admission: &Admission,
     listener: &Listener,
     record: &mut Record,
-) -> Option<(Session, TlsStream<TcpStream>, BytesMut)> {
+) -> Option<(Session, TlsTransport, Vec<u8>)> {
     let gateway: &Arc<Gateway> = &listener.gateway;
     let generation = gateway.generation();
     let state = listener.state(&generation);
@@ -66,14 +66,14 @@ async fn open(
     record.judged(&verdict);
 
     let answered = upgrade::answer(stream, verdict, admission, state, gateway, record.peer()).await;
-    let (stream, early, admitted, place) = match answered {
-        Ok(Answered::Upgraded { stream, early, admitted, place }) => (stream, early, admitted, place),
+    let Upgraded { stream, early, dialect, admitted, place } = match answered {
+        Ok(Answered::Upgraded(upgraded)) => *upgraded,
         Ok(Answered::Renewed) => return record.renewed(),
         Err(refusal) => return record.refused(&refusal),
     };
 
     let origin = Origin { address: record.peer(), listener: listener.index };
-    let session = Session::open(gateway.clone(), origin, admitted.peer, admitted.standing, place);
+    let session = Session::open(gateway.clone(), origin, dialect, admitted.peer, admitted.standing, place);
     record.opened(&session);
-    Some((session, stream, early))
+    Some((session, TlsTransport::new(stream), early))
 }

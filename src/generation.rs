@@ -17,6 +17,7 @@ use crate::identity::certificate::Fingerprint;
 use crate::limits::Limits;
 use crate::policy::Policy;
 use crate::renewal::Issuers;
+use crate::session::DialectSettings;
 use crate::tls;
 use crate::trust::TrustDomains;
 use crate::trust::verifier::ClientVerifier;
@@ -30,6 +31,7 @@ pub struct Generation {
     pub policy: Arc<Policy>,
     pub deny: Arc<DenyList>,
     pub limits: Arc<Limits>,
+    pub dialects: Arc<DialectSettings>,
     pub renewal: Arc<Issuers>,
 }
 
@@ -45,6 +47,7 @@ impl Generation {
             policy: self.policy.clone(),
             deny: self.deny.clone(),
             limits: self.limits.clone(),
+            dialects: self.dialects.clone(),
             renewal: self.renewal.clone(),
         })
     }

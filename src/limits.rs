@@ -12,6 +12,8 @@ pub use admission::{Admission, Admissions, Refused, ServicePlace};
 pub use rates::{ServiceRate, ServiceRates};
 pub use renewals::RenewalRates;
 
+use crate::session::Batch;
+
 /// What stands around a payload at most: fields, topic and headers.
 const ENVELOPE: usize = 16 * 1024;
 
@@ -140,8 +142,8 @@ impl Limits {
         self.max_payload.div_ceil(3).saturating_mul(4).saturating_add(ENVELOPE)
     }
 
-    /// Bytes that the largest message counts in a queue: as published, and as encoded for its receivers.
+    /// Bytes that the largest message counts in a queue.
     pub fn max_queued_message(&self) -> usize {
-        self.max_payload.saturating_add(ENVELOPE).saturating_add(self.max_message())
+        Batch::cost(self.max_message())
     }
 }

@@ -148,6 +148,7 @@ fn assemble(
         policy: kept_or_new(before.map(|before| &before.generation.policy), policy),
         deny: kept_or_new(before.map(|before| &before.generation.deny), deny),
         limits: kept_or_new(before.map(|before| &before.generation.limits), settings.limits.clone()),
+        dialects: kept_or_new(before.map(|before| &before.generation.dialects), settings.dialects.clone()),
         renewal: Arc::new(renewal),
     };
     Ok(Loaded { settings, generation, digest: reader.digest() })

@@ -9,6 +9,7 @@ mod event;
 mod headers;
 pub mod json;
 mod message;
+pub mod nats;
 mod operation;
 mod payload;
 
@@ -38,6 +39,57 @@ pub const MAX_SCHEME_BYTES: usize = 64;
 /// Longest token of a [`Proof`], in bytes.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
+/// The languages spoken after the 101.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Json,
+    Nats,
+}
+
+impl Dialect {
+    pub const ALL: [Self; 2] = [Self::Json, Self::Nats];
+
+    /// Its WebSocket subprotocol.
+    pub fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Json => json::SUBPROTOCOL,
+            Self::Nats => nats::SUBPROTOCOL,
+        }
+    }
+}
+
+/// The forms in which a session may receive messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Json,
+    Nats(nats::Form),
+}
+
+impl Form {
+    const ALL: [Self; 4] = [
+        Self::Json,
+        Self::Nats(nats::Form::Stamped),
+        Self::Nats(nats::Form::AsPublished),
+        Self::Nats(nats::Form::Headerless),
+    ];
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Its place among all forms.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Json => 0,
+            Self::Nats(nats::Form::Stamped) => 1,
+            Self::Nats(nats::Form::AsPublished) => 2,
+            Self::Nats(nats::Form::Headerless) => 3,
+        }
+    }
+
+    /// The form at a place; at none there is, the plainest.
+    pub fn at(index: usize) -> Self {
+        Self::ALL.get(index).copied().unwrap_or(Self::Json)
+    }
+}
+
 /// One operation that a service asks for. Borrows from the frame it was decoded from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command<'a> {
@@ -50,14 +102,14 @@ pub enum Command<'a> {
     Publish {
         id: Option<OpId>,
         topic: Cow<'a, str>,
-        payload: Payload,
+        payload: Payload<'a>,
         headers: Headers,
         reply: Option<Cow<'a, str>>,
     },
     /// Publish and wait for one answer; without `timeout` the gateway's default holds.
-    Request { id: OpId, topic: Cow<'a, str>, payload: Payload, headers: Headers, timeout: Option<Duration> },
+    Request { id: OpId, topic: Cow<'a, str>, payload: Payload<'a>, headers: Headers, timeout: Option<Duration> },
     /// Answer a message that carried `reply`.
-    Respond { id: Option<OpId>, reply: Cow<'a, str>, payload: Payload, headers: Headers },
+    Respond { id: Option<OpId>, reply: Cow<'a, str>, payload: Payload<'a>, headers: Headers },
     /// Ask who the gateway takes this session for.
     WhoAmI { id: OpId },
     /// Prove possession of a certificate on this very session.

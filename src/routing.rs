@@ -7,6 +7,7 @@
 
 mod inboxes;
 mod subscription;
+mod turn;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -16,11 +17,13 @@ use std::time::Duration;
 
 pub use inboxes::{InboxError, Inboxes};
 pub use subscription::Subscription;
+pub use turn::Turn;
+use turn::Waiting;
 
 use crate::identity::ServiceIdentity;
 use crate::policy::{GroupScope, PublishPermit, SubscribePermit};
 use crate::protocol::{Headers, Message, Payload, Sid};
-use crate::session::{Delivery, Outbox, Outgoing, SessionId};
+use crate::session::{Encodings, Outbox, SessionId};
 use crate::topic::{INBOX_PREFIX, Pattern, PatternIndex, Topic};
 
 /// Shards of the subscription index. Two busy first tokens share one with a chance of 1 in 256.
@@ -68,18 +71,19 @@ pub struct Parcel<'i> {
     pub from: &'i ServiceIdentity,
     /// The session that sends it, so that `echo: false` can be honoured.
     pub session: SessionId,
-    pub payload: Payload,
+    pub payload: Payload<'i>,
     pub headers: Headers,
     pub reply: Option<Topic>,
     /// How long a receiver may answer, where the message names an inbox to answer to.
     pub answer_within: Option<Duration>,
 }
 
-/// A parcel as it goes to every receiver.
-struct Addressed {
-    message: Arc<Message>,
+/// A parcel with its topic, as it goes to every receiver.
+struct Addressed<'m> {
+    encodings: Encodings<'m>,
     session: SessionId,
     answer_within: Option<Duration>,
+    waiting: &'m mut Waiting,
 }
 
 impl Default for Router {
@@ -153,29 +157,26 @@ impl Router {
         Lane { permit, matched, shard, shard_version, wild_version }
     }
 
-    /// Sends a parcel down its lane and returns how many subscriptions took it.
-    pub fn publish(&self, lane: &mut Lane, parcel: Parcel<'_>) -> usize {
+    /// Sends a parcel down its lane, as part of what `turn` sends, and returns how many subscriptions took it.
+    pub fn publish(&self, lane: &mut Lane, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
         let (shard_version, wild_version) = self.versions(lane.shard);
         if (shard_version, wild_version) != (lane.shard_version, lane.wild_version) {
             lane.matched = self.matched(lane.permit.topic(), lane.shard);
             (lane.shard_version, lane.wild_version) = (shard_version, wild_version);
         }
-        lane.matched.deliver(&parcel.address(&lane.permit))
+        lane.send(parcel, turn)
     }
 
     /// Sends the answer to a request: to the session that asked through an inbox of the gateway's, if it still lives,
     /// or to whoever subscribed to the inbox that the request named.
-    pub fn respond(&self, permit: PublishPermit, parcel: Parcel<'_>) -> usize {
-        let parcel = parcel.address(&permit);
-        if let Some((token, request)) = requester_address(permit.topic()) {
-            let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
-            let message = parcel.message;
-            let taken = requesters
-                .get(token)
-                .is_some_and(|outbox| outbox.push(Outgoing::Response { request, message }));
-            return usize::from(taken);
-        }
-        self.lane(permit).matched.deliver(&parcel)
+    pub fn respond(&self, permit: PublishPermit, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
+        let Some((token, request)) = requester_address(permit.topic()) else {
+            return self.lane(permit).send(parcel, turn);
+        };
+        let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(outbox) = requesters.get(token) else { return 0 };
+        let queued = outbox.respond(request, &parcel.message(permit.topic()));
+        usize::from(turn.waiting.note(queued, outbox))
     }
 
     /// Makes `outbox` reachable for responses under an inbox token that only the gateway knows.
@@ -232,12 +233,13 @@ impl Router {
     }
 }
 
-impl Parcel<'_> {
-    fn address(self, permit: &PublishPermit) -> Addressed {
-        let Self { from, session, payload, headers, reply, answer_within } = self;
-        let (topic, from) = (permit.topic().clone(), from.service().clone());
-        let message = Arc::new(Message::new(topic, from, payload, headers, reply));
-        Addressed { message, session, answer_within }
+impl<'p> Parcel<'p> {
+    fn message<'m>(self, topic: &'m Topic) -> Message<'m>
+    where
+        'p: 'm,
+    {
+        let Self { from, payload, headers, reply, .. } = self;
+        Message { topic, from: from.service(), payload, headers, reply }
     }
 }
 
@@ -251,6 +253,14 @@ impl Lane {
     /// The permit that opened it.
     pub fn permit(&self) -> &PublishPermit {
         &self.permit
+    }
+
+    fn send(&mut self, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
+        let (session, answer_within) = (parcel.session, parcel.answer_within);
+        let message = parcel.message(self.permit.topic());
+        let Turn { scratch, waiting } = turn;
+        let encodings = Encodings::new(&message, scratch);
+        self.matched.deliver(&mut Addressed { encodings, session, answer_within, waiting })
     }
 }
 
@@ -269,8 +279,8 @@ impl Matched {
         }
     }
 
-    fn deliver(&mut self, parcel: &Addressed) -> usize {
-        let to_all = self.direct.iter().filter(|subscription| offer(subscription, parcel)).count();
+    fn deliver(&mut self, parcel: &mut Addressed<'_>) -> usize {
+        let to_all = self.direct.iter().filter(|subscription| parcel.offer(subscription)).count();
         if self.groups.is_empty() {
             return to_all;
         }
@@ -278,22 +288,22 @@ impl Matched {
         let to_one_each = self.groups.iter().filter(|(_, members)| {
             let start = self.turn.checked_rem(members.len()).unwrap_or(0);
             let (before, from) = members.split_at(start);
-            from.iter().chain(before).any(|member| offer(member, parcel))
+            from.iter().chain(before).any(|member| parcel.offer(member))
         });
         to_all + to_one_each.count()
     }
 }
 
-/// Offers a parcel to one subscription. Whether it was taken.
-fn offer(subscription: &Arc<Subscription>, parcel: &Addressed) -> bool {
-    if !subscription.wants_from(parcel.session) || !subscription.take_one() {
-        return false;
+impl Addressed<'_> {
+    /// Offers the parcel to one subscription. Whether it was taken.
+    fn offer(&mut self, subscription: &Arc<Subscription>) -> bool {
+        if !subscription.wants_from(self.session) || !subscription.take_one() {
+            return false;
+        }
+        let outbox = subscription.outbox();
+        let queued = outbox.deliver(subscription, &mut self.encodings, self.answer_within);
+        self.waiting.note(queued, outbox)
     }
-    subscription.outbox().push(Outgoing::Delivery(Delivery {
-        subscription: subscription.clone(),
-        message: parcel.message.clone(),
-        answer_within: parcel.answer_within,
-    }))
 }
 
 impl Shard {

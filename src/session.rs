@@ -8,17 +8,20 @@ mod close;
 mod credential;
 mod delivery;
 mod denials;
+mod encoding;
 mod fault;
 mod id;
 mod inbound;
 mod judgement;
 mod keepalive;
 mod lanes;
+mod nats;
 mod outbound;
 mod pace;
 mod reauth;
 mod registry;
 mod requests;
+mod transport;
 mod wire;
 
 use std::collections::HashMap;
@@ -26,25 +29,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 pub use close::CloseReason;
+pub use encoding::Encodings;
 pub use fault::Operation;
 pub use id::{SessionId, random};
-pub use outbound::{Delivery, Outbox, Outgoing};
+pub use nats::DialectSettings;
+pub use outbound::{Batch, Item, Outbox, Queued};
 pub use pace::Pace;
 pub use reauth::{FailedProof, ReauthError};
 pub use registry::{Live, Registration, Registry};
+pub use transport::Transport;
 
 use crate::gateway::{Gateway, Phase};
 use crate::identity::certificate::CertificateId;
 use crate::identity::peer::VerifiedPeer;
 use crate::limits::{Limits, ServicePlace, ServiceRate};
 use crate::policy::ReplyRights;
-use crate::protocol::{self, Event, Sid};
-use crate::routing::Subscription;
+use crate::protocol::{self, Dialect, Event, Sid};
+use crate::routing::{Subscription, Turn};
 use crate::verdict::Standing;
 use credential::{Credential, StaleList};
 use denials::Denials;
@@ -77,6 +81,7 @@ pub struct Session {
     id: SessionId,
     gateway: Arc<Gateway>,
     origin: Origin,
+    dialect: Dialect,
     peer: Arc<VerifiedPeer>,
     standing: Standing,
     limits: Arc<Limits>,
@@ -96,7 +101,10 @@ pub struct Session {
     told_to_leave: bool,
     /// The generation whose verdict ends the session, and when the change behind it was noticed.
     overruled: Option<(u64, Instant)>,
-    scratch: Vec<Outgoing>,
+    /// What it sends in this turn of its loop.
+    turn: Turn,
+    /// What it took from its outbox and has not written yet.
+    batch: Batch,
     counts: Counts,
     /// What of the counts the metrics know, and when they hear of the rest.
     told: Counts,
@@ -114,6 +122,7 @@ impl Session {
     pub fn open(
         gateway: Arc<Gateway>,
         origin: Origin,
+        dialect: Dialect,
         peer: Arc<VerifiedPeer>,
         standing: Standing,
         place: ServicePlace,
@@ -123,12 +132,14 @@ impl Session {
         let mut stale_list = StaleList::new(lot());
         stale_list.review(generation.trust.stale_at(&peer), limits.stale_crl_window, now);
         let id = SessionId::random();
-        let outbox = Arc::new(Outbox::new(limits.max_queue_messages, limits.max_queue_bytes));
+        let form = nats::form(dialect, &nats::Connect::default(), &generation.dialects);
+        let outbox = Arc::new(Outbox::new(limits.max_queue_messages, limits.max_queue_bytes, form));
         let live = Live { id, origin, peer: peer.clone(), standing: standing.clone() };
         let registration = gateway.registry.register(live, outbox.clone());
         Self {
             id,
             origin,
+            dialect,
             rate: gateway.rates.rate(standing.identity.service(), &limits),
             rights: ReplyRights::new(limits.max_reply_rights),
             credential: Credential::taken(path_end(&peer), &limits, lot(), now),
@@ -143,7 +154,8 @@ impl Session {
             challenge: reauth::fresh_challenge(),
             told_to_leave: false,
             overruled: None,
-            scratch: Vec::new(),
+            turn: Turn::default(),
+            batch: Batch::default(),
             counts: Counts::default(),
             told: Counts::default(),
             tells_at: now.steady,
@@ -171,17 +183,18 @@ impl Session {
         &self.standing
     }
 
-    /// Speaks until the session ends, says goodbye, and tells why it ended and what it counted.
-    pub fn run<S: AsyncRead + AsyncWrite>(
+    /// Speaks until the session ends, says goodbye, and tells why it ended and what it counted. `early` came before.
+    pub fn run<T: Transport>(
         self,
-        stream: S,
-        early: BytesMut,
+        mut stream: T,
+        early: Vec<u8>,
     ) -> impl Future<Output = (CloseReason, Counts)> {
-        // Boxed and split here: an `async fn` would keep room for its arguments beside what becomes of them.
-        let (mut reader, mut writer) = wire::split(stream, early, &self.limits);
+        // Boxed here: an `async fn` would keep room for its arguments beside what becomes of them.
         let mut session = Box::new(self);
+        let mut reader = Reader::new(early, session.dialect, &session.limits);
+        let mut writer = Writer::new(session.dialect);
         async move {
-            let reason = match session.converse(&mut reader, &mut writer).await {
+            let reason = match session.converse(&mut stream, &mut reader, &mut writer).await {
                 Ok(never) => match never {},
                 Err(reason) => reason,
             };
@@ -192,17 +205,18 @@ impl Session {
                 sleep_until(turn.at).await;
                 retry_after = Some(turn.retry_after);
             }
-            wire::say_goodbye(reader, writer, reason, retry_after, || session.told_verdict(reason)).await;
+            wire::say_goodbye(stream, writer, reason, retry_after, || session.told_verdict(reason)).await;
             (reason, session.counts)
         }
     }
 
-    /// The loop. Its inputs: an alarm (generation, drain, overflow), room to write, bytes to read, messages for this
-    /// session, the next deadline.
-    async fn converse<S: AsyncRead + AsyncWrite>(
+    /// The loop. Its inputs: bytes to read and room to write, a signal (messages, generation, drain, overflow), the next
+    /// deadline.
+    async fn converse<T: Transport>(
         &mut self,
-        reader: &mut Reader<S>,
-        writer: &mut Writer<S>,
+        stream: &mut T,
+        reader: &mut Reader,
+        writer: &mut Writer,
     ) -> Result<std::convert::Infallible, CloseReason> {
         // The verdict comes first, and nothing but it: `hello` is the first message, before a `draining` too.
         self.judge_again(writer)?;
@@ -215,36 +229,34 @@ impl Session {
             tokio::task::consume_budget().await;
             let now = Instant::now();
             self.look_around(writer, now)?;
+            if writer.stalls_at(stream, self.limits.write_timeout).is_some_and(|stalls| now >= stalls) {
+                return Err(CloseReason::SlowConsumer);
+            }
             self.take_in(reader, writer, now)?;
             self.hand_out(writer, now)?;
-            let next = self.next_deadline(writer);
+            let stalls = writer.stalls_at(stream, self.limits.write_timeout);
+            let next = stalls.into_iter().fold(self.next_deadline(), Instant::min);
             if timer.is_elapsed() || next < timer.deadline() {
                 timer.as_mut().reset(next);
             }
-            // In no fixed order, and read even while much waits to be written: a peer that is behind with its messages
-            // is still heard. What is read waits in the reader until there is room for its answers.
+            // Whichever wakes it, the session looks around before it acts.
             tokio::select! {
-                () = self.outbox.alarmed() => {}
-                written = writer.write(), if writer.is_waiting() => written?,
-                came = reader.read(), if reader.may_read() => {
-                    if came {
+                biased;
+                came = wire::progress(stream, reader, writer) => {
+                    if came? {
                         self.keepalive.heard(Instant::now());
                     }
                 }
-                () = self.outbox.woken(), if !writer.is_waiting() => {}
+                () = self.outbox.signalled() => {}
                 () = &mut timer => {}
             }
         }
     }
 
     /// Whatever may have changed around the session: its right to be here, the gateway's phase, its deadlines.
-    fn look_around<S: AsyncRead + AsyncWrite>(
-        &mut self,
-        writer: &mut Writer<S>,
-        now: Instant,
-    ) -> Result<(), CloseReason> {
+    fn look_around(&mut self, writer: &mut Writer, now: Instant) -> Result<(), CloseReason> {
         self.judge_again(writer)?;
-        if self.outbox.has_overflowed() || writer.has_stalled(now, self.limits.write_timeout) {
+        if self.outbox.has_overflowed() {
             return Err(CloseReason::SlowConsumer);
         }
         if now >= self.tells_at {
@@ -260,7 +272,8 @@ impl Session {
                     return Err(CloseReason::Draining);
                 }
                 if !std::mem::replace(&mut self.told_to_leave, true) {
-                    writer.event(&Event::Draining { deadline: unix_ms, alternatives: Arc::from([]) });
+                    let alternatives = self.gateway.generation().dialects.alternatives.clone();
+                    writer.event(&Event::Draining { deadline: unix_ms, alternatives });
                 }
             }
             Phase::Stopping => return Err(CloseReason::Stopping),
@@ -273,19 +286,21 @@ impl Session {
         }
         if self.keepalive.wants_ping(now, &self.limits) {
             writer.ping();
-            // A session that says nothing need not keep the subscriptions of sessions that ended.
+            // A session that says nothing need not keep the subscriptions of sessions that ended, nor a burst's room.
             self.lanes.clear();
+            self.turn.rest();
+            self.outbox.rest(&mut self.batch);
         }
         Ok(())
     }
 
-    fn next_deadline<S: AsyncRead + AsyncWrite>(&self, writer: &Writer<S>) -> Instant {
+    fn next_deadline(&self) -> Instant {
         let drain = match self.gateway.phase() {
             Phase::Draining { until, .. } => Some(until),
             Phase::Running | Phase::Stopping => None,
         };
         let stale = self.stale_list.next_look();
-        [writer.stalls_at(self.limits.write_timeout), self.requests.next_deadline(), drain, stale]
+        [self.requests.next_deadline(), drain, stale]
             .into_iter()
             .flatten()
             .fold(self.credential.next_look().min(self.keepalive.next_deadline(&self.limits)), Instant::min)
@@ -309,6 +324,7 @@ impl Session {
     /// but the close frame.
     fn mute(&mut self) {
         self.tell(Instant::now());
+        self.turn.end();
         self.outbox.close();
         for (_, subscription) in self.subscriptions.drain() {
             self.gateway.router.unsubscribe(&subscription);
@@ -325,7 +341,7 @@ impl Session {
             service: identity.service().clone(),
             roles: identity.roles().to_vec(),
             session: self.id.to_string().into(),
-            protocol: protocol::json::SUBPROTOCOL,
+            protocol: self.dialect.subprotocol(),
             deadline: self.credential.deadline().unix_ms,
             limits: protocol::Limits {
                 max_payload: self.limits.max_payload,

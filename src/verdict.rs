@@ -178,6 +178,7 @@ mod tests {
             policy: policy(OPEN),
             deny: Arc::new(deny),
             limits: Arc::new(Limits::default()),
+            dialects: Arc::default(),
             renewal: Arc::default(),
         }
     }

@@ -8,9 +8,10 @@
 mod decoder;
 mod encoder;
 
-pub use decoder::{COPY_BELOW, Decoder, FrameFault, FrameLimits, Incoming};
-pub use encoder::{MAX_CLOSE_REASON_BYTES, MAX_CONTROL_BYTES, binary, close, ping, pong, text};
-pub use tungstenite::Utf8Bytes;
+pub use decoder::{Decoded, Decoder, Found, FrameFault, FrameLimits, Incoming};
+pub use encoder::{
+    MAX_CLOSE_REASON_BYTES, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, binary, binary_header, close, ping, pong, text, text_header,
+};
 
 #[cfg(test)]
 mod tests;

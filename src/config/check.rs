@@ -13,10 +13,12 @@ use super::{
     Faults, GatewaySettings, ListenerSettings, LogFormat, LogSettings, ReloadSettings, RenewalFiles,
     Settings, TrustFiles, Why, file, limits,
 };
-use crate::connection::{Dialect, OriginRule, UpgradeRules};
+use crate::connection::{OriginRule, UpgradeRules};
 use crate::identity::certificate::{Field, Fingerprint};
 use crate::identity::mapping::{Mapping, Rule, RuleSettings, ServiceClaim, Template};
 use crate::identity::{Role, RuleName, ServiceName, TrustName};
+use crate::protocol::Dialect;
+use crate::session::DialectSettings;
 use crate::trust::RetiringAnchor;
 
 /// Between two polls of the files: the latest a change is noticed when the system's notification fails.
@@ -39,6 +41,7 @@ pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
     let policy = key::<PathBuf>(&mut table, "policy", &mut faults);
     let deny = key::<PathBuf>(&mut table, "deny", &mut faults);
     let limits_file = section::<limits::File>(&mut table, "limits", &mut faults);
+    let nats = section::<file::Nats>(&mut table, "nats", &mut faults);
     let reload = section::<file::Reload>(&mut table, "reload", &mut faults);
     let log = section::<file::Log>(&mut table, "log", &mut faults);
     for unknown in table.keys() {
@@ -49,8 +52,8 @@ pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
     }
     let settings = Settings {
         gateway: GatewaySettings {
-            name: gateway.name.unwrap_or_else(|| "portcullis".into()),
-            admin_socket: gateway.admin_socket.map(|path| base.join(path)),
+            name: gateway.name.clone().unwrap_or_else(|| "portcullis".into()),
+            admin_socket: gateway.admin_socket.as_ref().map(|path| base.join(path)),
         },
         listeners: check_listeners(listeners, base, &mut faults),
         trust: trust
@@ -60,6 +63,7 @@ pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
         policy: base.join(policy.unwrap_or_default()),
         deny: deny.map(|path| base.join(path)),
         limits: limits::limits(&limits_file, &mut faults),
+        dialects: check_dialects(&nats, &gateway.alternatives, &mut faults),
         reload: check_reload(&reload, &mut faults),
         log: check_log(log, &mut faults),
     };
@@ -165,13 +169,19 @@ fn check_listeners(
 }
 
 fn check_rules(key: &str, listener: &file::Listener, faults: &mut Faults) -> Option<UpgradeRules> {
-    let path = listener.path.clone();
-    if !path.starts_with('/') || path.contains(['?', '#', ' ']) {
-        faults.add(format!("{key}.path"), Why::Path);
+    let (path, nats_path) = (listener.path.clone(), listener.nats_path.clone());
+    for (name, path) in [("path", &path), ("nats_path", &nats_path)] {
+        if !path.starts_with('/') || path.contains(['?', '#', ' ']) {
+            faults.add(format!("{key}.{name}"), Why::Path);
+        }
+    }
+    if path == nats_path {
+        faults.add(format!("{key}.nats_path"), Why::DuplicatePath);
     }
     let default_dialect = match listener.default_dialect.as_deref() {
         None => None,
         Some("json") => Some(Dialect::Json),
+        Some("nats") => Some(Dialect::Nats),
         Some(_) => {
             faults.add(format!("{key}.default_dialect"), Why::Dialect);
             None
@@ -191,7 +201,7 @@ fn check_rules(key: &str, listener: &file::Listener, faults: &mut Faults) -> Opt
             OriginRule::Allow(origins.clone())
         }
     };
-    Some(UpgradeRules { path, default_dialect, origins })
+    Some(UpgradeRules { path, nats_path, default_dialect, origins })
 }
 
 /// Whether a browser could send this text as an Origin: lower case, no path (RFC 6454, section 6.2).
@@ -201,6 +211,25 @@ fn is_origin(text: &str) -> bool {
             && !host.is_empty()
             && !host.contains(['/', '@', '?', '#', ' ', ','])
             && !text.chars().any(|character| character.is_ascii_uppercase())
+    })
+}
+
+fn check_dialects(nats: &file::Nats, alternatives: &[String], faults: &mut Faults) -> DialectSettings {
+    for (place, alternative) in alternatives.iter().enumerate().filter(|(_, url)| !is_alternative(url)) {
+        faults.add(format!("gateway.alternatives[{place}]"), Why::Alternative(alternative.clone()));
+    }
+    let usual = DialectSettings::default();
+    DialectSettings {
+        stamp_sender: nats.stamp_sender.unwrap_or(usual.stamp_sender),
+        refuse_credentials: nats.refuse_credentials.unwrap_or(usual.refuse_credentials),
+        alternatives: alternatives.into(),
+    }
+}
+
+/// Whether a client can dial this text as it stands.
+fn is_alternative(text: &str) -> bool {
+    text.strip_prefix("wss://").is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['@', '?', '#', ' ', ',', '"', '\\'])
     })
 }
 

@@ -51,11 +51,15 @@ pub enum Why {
     DuplicateAddress,
     #[error("must begin with `/` and hold no query string")]
     Path,
+    #[error("`path` and `nats_path` are one; which dialect is spoken would be open")]
+    DuplicatePath,
+    #[error("`{0}` is no whole URL such as wss://gateway-2.internal:8443/nats")]
+    Alternative(String),
     #[error("must be `deny-present` or a list of origins such as \"https://ops.internal\"")]
     Origins,
     #[error("`{0}` is no origin: a scheme, a host, and a port if it is not the usual one")]
     Origin(String),
-    #[error("unknown dialect; there is `json`")]
+    #[error("unknown dialect; there are `json` and `nats`")]
     Dialect,
     #[error("must be `text` or `json`")]
     LogFormat,

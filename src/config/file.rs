@@ -11,6 +11,14 @@ use toml::value::Datetime;
 pub(super) struct Gateway {
     pub(super) name: Option<String>,
     pub(super) admin_socket: Option<PathBuf>,
+    pub(super) alternatives: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Nats {
+    pub(super) stamp_sender: Option<bool>,
+    pub(super) refuse_credentials: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -23,6 +31,8 @@ pub(super) struct Listener {
     pub(super) names: Vec<String>,
     #[serde(default = "root")]
     pub(super) path: String,
+    #[serde(default = "nats")]
+    pub(super) nats_path: String,
     pub(super) default_dialect: Option<String>,
     pub(super) origins: Option<Origins>,
     #[serde(default)]
@@ -31,6 +41,10 @@ pub(super) struct Listener {
 
 fn root() -> String {
     "/".into()
+}
+
+fn nats() -> String {
+    "/nats".into()
 }
 
 #[derive(Debug, Deserialize)]

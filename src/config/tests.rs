@@ -400,17 +400,17 @@ fn limits_that_contradict_each_other_are_refused() {
         ("idle_timeout_ms = 25000", "ping_interval_ms", "NotShorter"),
         ("ping_interval_ms = 1000\nidle_timeout_ms = 1000", "ping_interval_ms", "NotShorter"),
         ("request_timeout_ms = 300001", "request_timeout_ms", "Longer"),
-        ("max_payload_bytes = 8388608", "max_payload_bytes", "QueueTooSmall"),
+        ("max_payload_bytes = 16777216", "max_payload_bytes", "QueueTooSmall"),
         // A largest message would overflow the empty queue of every subscriber.
         ("max_payload_bytes = 524288\nmax_queue_bytes = 524288", "max_payload_bytes", "QueueTooSmall"),
-        // And with its encoded form beside it.
-        ("max_payload_bytes = 524288\nmax_queue_bytes = 1048576", "max_payload_bytes", "QueueTooSmall"),
+        // And in base64 with all that stands around it.
+        ("max_payload_bytes = 524288\nmax_queue_bytes = 700000", "max_payload_bytes", "QueueTooSmall"),
     ];
     for (lines, key, why) in cases {
         assert_eq!(faults(&with(lines)), expected(&[(&format!("limits.{key}"), why)]), "{lines}");
     }
     let text = parse(&with("max_payload_bytes = 300000\nmax_queue_bytes = 300000")).unwrap_err().to_string();
-    assert!(text.contains("the queue must hold the largest message, 732768 bytes"), "{text}");
+    assert!(text.contains("the queue must hold the largest message, 416512 bytes"), "{text}");
     assert!(parse(&with("ping_interval_ms = 1000\nidle_timeout_ms = 1001")).is_ok());
     assert!(parse(&with("request_timeout_ms = 300000")).is_ok());
 }

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
@@ -31,8 +31,9 @@ use super::identify::{Admitted, Turned};
 use crate::gateway::Gateway;
 use crate::generation::ListenerState;
 use crate::limits::{Admission, ServicePlace};
+use crate::protocol::Dialect;
 use examine::Accepted;
-pub use examine::{Dialect, Fault, OriginRule, UpgradeRules};
+pub use examine::{Fault, OriginRule, UpgradeRules};
 pub use problem::Problem;
 pub use renew::RenewDenied;
 
@@ -42,12 +43,21 @@ const MAX_HEADER_LINES: usize = 64;
 const LINGER: Duration = Duration::from_millis(500);
 
 /// What became of a request that was granted.
-#[allow(clippy::large_enum_variant, reason = "there is one of a connection, and it is taken apart at once")]
 pub enum Answered {
-    /// The peer has its 101; `early` is what it sent behind its request.
-    Upgraded { stream: TlsStream<TcpStream>, early: BytesMut, admitted: Admitted, place: ServicePlace },
+    /// The peer has its 101.
+    Upgraded(Box<Upgraded>),
     /// The peer has a new certificate; the connection is over.
     Renewed,
+}
+
+/// What a session begins with.
+pub struct Upgraded {
+    pub stream: TlsStream<TcpStream>,
+    /// What the peer sent behind its request.
+    pub early: Vec<u8>,
+    pub dialect: Dialect,
+    pub admitted: Admitted,
+    pub place: ServicePlace,
 }
 
 /// Why a request was not granted.
@@ -67,7 +77,7 @@ pub enum Denied {
 
 /// What a request is granted.
 enum Granted {
-    Session(Admitted, ServicePlace),
+    Session(Dialect, Admitted, ServicePlace),
     Certificate,
 }
 
@@ -113,9 +123,9 @@ pub async fn answer(
     let stream = parts.io.into_inner();
     let granted = lock(&outcome).take();
     let answered = match (ended, granted) {
-        (Ok(()), Some(Ok(Granted::Session(admitted, place)))) => {
-            let early = BytesMut::from(parts.read_buf);
-            return Ok(Answered::Upgraded { stream, early, admitted, place });
+        (Ok(()), Some(Ok(Granted::Session(dialect, admitted, place)))) => {
+            let early = Vec::from(parts.read_buf);
+            return Ok(Answered::Upgraded(Box::new(Upgraded { stream, early, dialect, admitted, place })));
         }
         (_, Some(Ok(Granted::Certificate))) => Ok(Answered::Renewed),
         (_, Some(Err(denied))) => Err(denied),
@@ -144,7 +154,7 @@ async fn decide(
     // The last of the checks: whoever gets no session keeps nobody from one.
     let limits = &gateway.generation().limits;
     let place = admission.take_service(admitted.standing.identity.service(), limits).map_err(Turned::from)?;
-    Ok((Granted::Session(admitted, place), switching_protocols(&accepted)))
+    Ok((Granted::Session(accepted.dialect, admitted, place), switching_protocols(&accepted)))
 }
 
 fn switching_protocols(accepted: &Accepted) -> Response<Full<Bytes>> {

@@ -9,24 +9,18 @@ use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Serialize, Serializer};
 
-use super::{Message, Op, OpId, Sid};
+use super::{Op, OpId, Sid};
 use crate::identity::{Role, ServiceName};
 use crate::topic::Pattern;
 
 /// Bytes of a [`Challenge`].
 pub const CHALLENGE_BYTES: usize = 32;
-/// What an event takes in a queue beside its variable parts.
-const BASE_BYTES: usize = 256;
 
 /// One thing that the gateway says. Cheap to clone for what is said often.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The first of a session.
     Hello(Box<Standing>),
-    /// A message for one subscription.
-    Message { sid: Sid, message: Arc<Message> },
-    /// The answer to a request.
-    Response { id: OpId, message: Arc<Message> },
     /// An operation succeeded.
     Ok { id: OpId, result: OkResult },
     /// An operation failed.
@@ -37,26 +31,6 @@ pub enum Event {
     SubscriptionRevoked { sid: Sid, topic: Pattern, reason: RevokedBecause },
     /// The gateway goes away at `deadline`; `alternatives` are addresses to go to.
     Draining { deadline: u64, alternatives: Arc<[String]> },
-}
-
-impl Event {
-    /// About how many bytes the event takes in a queue.
-    pub fn size(&self) -> usize {
-        match self {
-            Self::Message { message, .. } | Self::Response { message, .. } => message.size(),
-            Self::Ok { result: OkResult::WhoAmI(answer), .. } => BASE_BYTES + answer.grants.size(),
-            Self::Error(error) => {
-                BASE_BYTES + error.reason.len() + error.topic.as_ref().map_or(0, |topic| topic.len())
-            }
-            Self::Draining { alternatives, .. } => {
-                BASE_BYTES + alternatives.iter().map(String::len).sum::<usize>()
-            }
-            Self::Hello(_)
-            | Self::Ok { .. }
-            | Self::ReauthRequired { .. }
-            | Self::SubscriptionRevoked { .. } => BASE_BYTES,
-        }
-    }
 }
 
 /// What an operation returns beside its success.
@@ -120,12 +94,6 @@ pub struct Grants {
     /// Patterns that the service may subscribe to.
     #[serde(serialize_with = "as_texts")]
     pub subscribe: Vec<Pattern>,
-}
-
-impl Grants {
-    fn size(&self) -> usize {
-        self.publish.iter().chain(&self.subscribe).map(|pattern| pattern.as_str().len() + 3).sum()
-    }
 }
 
 /// The answer to an accepted proof.

@@ -9,8 +9,8 @@ mod fault;
 mod fields;
 pub(super) mod lexical;
 
-pub use decode::{DecodeLimits, decode};
-pub use encode::{MessageTail, encode, message_head, response_head};
+pub use decode::{DecodeLimits, decode, decode_proof};
+pub use encode::{MESSAGE_HEAD, encode, message_tail, response_head, response_tail};
 pub use fault::{DecodeError, DecodeFault};
 pub use fields::Field;
 

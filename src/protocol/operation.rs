@@ -83,6 +83,11 @@ impl OpId {
     }
 }
 
+impl OpId {
+    /// That of operations whose dialect has no ids.
+    pub const ZERO: Self = Self(0);
+}
+
 impl fmt::Display for OpId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

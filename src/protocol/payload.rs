@@ -1,19 +1,17 @@
 //! The body of a message, and in which form JSON subscribers see it.
 
+use std::borrow::Cow;
 use std::fmt;
-
-use bytes::Bytes;
-use serde::Serialize;
 
 use super::json::lexical;
 
 /// How deep arrays and objects nest in a payload that is passed on as JSON.
 pub const MAX_JSON_DEPTH: usize = 64;
 
-/// A message's body. Cheap to clone. The bytes are what the publisher sent, in whichever form.
+/// A message's body. The bytes are what the publisher sent, in whichever form, and mostly still where they were read.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Payload {
-    bytes: Bytes,
+pub struct Payload<'a> {
+    bytes: Cow<'a, [u8]>,
     form: PayloadForm,
 }
 
@@ -40,29 +38,24 @@ pub enum WirePayload<'a> {
     Base64(&'a [u8]),
 }
 
-impl Payload {
+impl<'a> Payload<'a> {
     /// Bytes declared to be binary.
-    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+    pub fn binary(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), form: PayloadForm::Binary }
     }
 
     /// Bytes of unknown form.
-    pub fn opaque(bytes: impl Into<Bytes>) -> Self {
+    pub fn opaque(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), form: PayloadForm::Opaque }
     }
 
-    /// A value of the gateway's own, as JSON. Fails as `serde_json` does: a map with keys that are no strings.
-    pub fn from_value(value: &impl Serialize) -> serde_json::Result<Self> {
-        Ok(Self::opaque(serde_json::to_vec(value)?))
-    }
-
     /// A text already known to be valid JSON within the depth limit; only the JSON decoder can know.
-    pub(in crate::protocol) fn checked_json(bytes: Bytes) -> Self {
-        Self { bytes, form: PayloadForm::Json }
+    pub(in crate::protocol) fn checked_json(text: &'a str) -> Self {
+        Self { bytes: Cow::Borrowed(text.as_bytes()), form: PayloadForm::Json }
     }
 
     /// The bytes as the publisher sent them.
-    pub fn bytes(&self) -> &Bytes {
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -91,7 +84,7 @@ impl Payload {
 }
 
 /// Form and length: the bytes are nobody's business in a log.
-impl fmt::Debug for Payload {
+impl fmt::Debug for Payload<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({:?}, {} bytes)", self.form, self.bytes.len())
     }
@@ -155,18 +148,18 @@ mod tests {
     #[test]
     fn an_empty_payload_has_no_field_in_any_form() {
         assert_eq!(Payload::default().wire(), WirePayload::Empty);
-        assert_eq!(Payload::binary("").wire(), WirePayload::Empty);
-        assert_eq!(Payload::opaque("").wire(), WirePayload::Empty);
+        assert_eq!(Payload::binary(&b""[..]).wire(), WirePayload::Empty);
+        assert_eq!(Payload::opaque(&b""[..]).wire(), WirePayload::Empty);
     }
 
     #[test]
     fn declared_binary_stays_binary_even_if_it_reads_as_json() {
-        assert_eq!(Payload::binary("1").wire(), WirePayload::Base64(b"1"));
+        assert_eq!(Payload::binary(&b"1"[..]).wire(), WirePayload::Base64(b"1"));
     }
 
     #[test]
     fn debug_shows_no_byte() {
-        assert_eq!(format!("{:?}", Payload::binary("secret")), "Payload(Binary, 6 bytes)");
+        assert_eq!(format!("{:?}", Payload::binary(&b"secret"[..])), "Payload(Binary, 6 bytes)");
     }
 
     fn nested(depth: usize) -> String {

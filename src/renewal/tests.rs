@@ -40,6 +40,7 @@ impl World {
             policy: policy(OPEN),
             deny: Arc::default(),
             limits: Arc::new(Limits::default()),
+            dialects: Arc::default(),
             renewal: Arc::default(),
         };
         Self { root, intermediate, generation }

@@ -64,18 +64,17 @@ impl Subscription {
     /// Lets it end by itself after `most` messages in all. Whether so many were written already.
     pub fn end_after(&self, most: u64) -> bool {
         self.most.store(most, Ordering::SeqCst);
-        self.is_over()
+        self.may_write() == 0
     }
 
-    /// Whether all the messages it may have are written. Those that wait beyond are too many: they were queued before
-    /// the end was known.
-    pub fn is_over(&self) -> bool {
-        self.written.load(Ordering::SeqCst) >= self.most.load(Ordering::SeqCst)
+    /// How many messages may be written yet. Those that wait beyond are too many: they were queued before the end was known.
+    pub fn may_write(&self) -> u64 {
+        self.most.load(Ordering::SeqCst).saturating_sub(self.written.load(Ordering::Relaxed))
     }
 
-    /// Counts one of its messages as written to the session.
-    pub fn count_written(&self) {
-        self.written.fetch_add(1, Ordering::SeqCst);
+    /// Counts so many of its messages as written to the session; only that does.
+    pub fn count_written(&self, messages: u64) {
+        self.written.fetch_add(messages, Ordering::Relaxed);
     }
 
     /// Whether a deny of the policy takes `topic` out of this subscription.
@@ -95,17 +94,17 @@ impl Subscription {
         &self.outbox
     }
 
-    /// Whether it was taken away, so that what still waits for it is dropped.
-    pub fn has_ended(&self) -> bool {
-        self.most.load(Ordering::SeqCst) == 0
-    }
-
     pub(super) fn end(&self) {
         self.most.store(0, Ordering::SeqCst);
     }
 
     /// Counts one message in, unless it had its last.
     pub(super) fn take_one(&self) -> bool {
+        // Most never end by themselves, and to count is cheaper than to compare.
+        if self.most.load(Ordering::SeqCst) == u64::MAX {
+            self.delivered.fetch_add(1, Ordering::SeqCst);
+            return true;
+        }
         self.delivered
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |delivered| {
                 (delivered < self.most.load(Ordering::SeqCst)).then(|| delivered.wrapping_add(1))

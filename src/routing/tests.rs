@@ -9,7 +9,8 @@ use super::*;
 use crate::config::parse_policy;
 use crate::identity::ServiceIdentity;
 use crate::policy::{GroupName, Policy, ReplyRights};
-use crate::protocol::{Headers, Payload};
+use crate::protocol::{Form, Headers, Payload};
+use crate::session::{Batch, Item};
 
 const INBOX: &str = "_INBOX.0123456789abcdef";
 
@@ -48,7 +49,7 @@ struct Peer {
 impl Peer {
     fn new(service: &str) -> Self {
         let identity = ServiceIdentity::for_test(service, "test", &[]);
-        Self { identity, id: SessionId::random(), outbox: Arc::new(Outbox::new(usize::MAX, usize::MAX)) }
+        Self { identity, id: SessionId::random(), outbox: Arc::new(Outbox::new(usize::MAX, usize::MAX, Form::Json)) }
     }
 
     fn permit(&self, pattern: &str, group: Option<&str>) -> SubscribePermit {
@@ -88,7 +89,7 @@ impl Peer {
     }
 
     fn publish_on(&self, router: &Router, lane: &mut Lane) -> usize {
-        router.publish(lane, self.parcel())
+        router.publish(lane, self.parcel(), &mut Turn::default())
     }
 
     /// Publishes under a lane of its own.
@@ -98,17 +99,25 @@ impl Peer {
 
     /// The sids of the messages that came since the last call, in order.
     fn heard(&self) -> Vec<u64> {
-        let sid = |item: &Outgoing| match item {
-            Outgoing::Delivery(delivery) => delivery.subscription.sid().as_str().parse().unwrap(),
-            Outgoing::Response { .. } | Outgoing::Event(_) => panic!("only messages were published"),
-        };
-        self.taken().iter().map(sid).collect()
+        let (mut batch, mut heard) = (Batch::default(), Vec::new());
+        while self.outbox.take(&mut batch) {
+            let Some(Item::Run(run)) = batch.front() else { panic!("only messages were published") };
+            let sid: u64 = run.subscription.sid().as_str().parse().unwrap();
+            let messages = batch.cut(usize::MAX, usize::MAX).messages;
+            heard.extend(std::iter::repeat_n(sid, messages));
+        }
+        heard
     }
 
-    fn taken(&self) -> Vec<Outgoing> {
-        let mut taken = Vec::new();
-        self.outbox.take(&mut taken, usize::MAX, usize::MAX);
-        taken
+    /// The answers to the session's requests that came since the last call, each with the number of its request.
+    fn answers(&self) -> Vec<(u64, String)> {
+        let (mut batch, mut answers) = (Batch::default(), Vec::new());
+        while self.outbox.take(&mut batch) {
+            let Some(Item::Response { request, .. }) = batch.front() else { panic!("only answers were sent") };
+            let request = *request;
+            answers.push((request, String::from_utf8(batch.take_response().unwrap()).unwrap()));
+        }
+        answers
     }
 }
 
@@ -235,7 +244,7 @@ fn an_ended_subscription_receives_nothing_even_from_a_lane_that_is_stale() {
     let mut lane = orders.lane(&router, "a");
     router.unsubscribe(&subscription);
     assert!(!subscription.take_one());
-    assert_eq!(lane.matched.deliver(&orders.parcel().address(&lane.permit)), 0);
+    assert_eq!(lane.send(orders.parcel(), &mut Turn::default()), 0);
 }
 
 #[test]
@@ -277,7 +286,7 @@ fn reply_permit(reply: &Topic) -> PublishPermit {
 }
 
 fn respond(router: &Router, from: &Peer, reply: &Topic) -> usize {
-    router.respond(reply_permit(reply), from.parcel())
+    router.respond(reply_permit(reply), from.parcel(), &mut Turn::default())
 }
 
 #[test]
@@ -288,13 +297,11 @@ fn an_answer_reaches_the_session_that_asked_with_the_number_of_its_request() {
     router.register_requester(&token, asker.outbox.clone());
     let reply = requester_topic(&token, 42).unwrap();
     assert_eq!(respond(&router, &answerer, &reply), 1);
-    let taken = asker.taken();
-    let [Outgoing::Response { request: 42, message }] = taken.as_slice() else { panic!("one response") };
-    assert_eq!((message.from(), message.topic()), (answerer.identity.service(), &reply));
+    assert_eq!(asker.answers(), [(42, r#","from":"billing","data_base64":"eA=="}"#.into())]);
 
     router.forget_requester(&token);
     assert_eq!(respond(&router, &answerer, &reply), 0);
-    assert!(asker.taken().is_empty());
+    assert!(asker.answers().is_empty());
 }
 
 /// Whoever answers a request learns where its answer goes. It must neither hear the answers of others there nor name

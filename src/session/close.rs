@@ -34,6 +34,8 @@ pub enum CloseReason {
     RateLimited,
     /// The service has more sessions than it may.
     LimitExceeded,
+    /// A client of the NATS dialect gave credentials, and the operator refuses those who do.
+    CredentialsRefused,
     /// Too many proofs of another certificate failed.
     ReauthFailed,
     /// Too many messages that cannot be understood, or a flood of fragments or control frames.
@@ -56,7 +58,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, for tables and for metrics that start at zero.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ClientClosed,
         Self::PeerGone,
         Self::KeepaliveLost,
@@ -70,6 +72,7 @@ impl CloseReason {
         Self::ConnectForbidden,
         Self::RateLimited,
         Self::LimitExceeded,
+        Self::CredentialsRefused,
         Self::ReauthFailed,
         Self::ProtocolAbuse,
         Self::SlowConsumer,
@@ -96,6 +99,7 @@ impl CloseReason {
             Self::ConnectForbidden => Some((1008, "connect_forbidden")),
             Self::RateLimited => Some((1008, "rate_limited")),
             Self::LimitExceeded => Some((1008, "limit_exceeded")),
+            Self::CredentialsRefused => Some((1008, "credentials_refused")),
             Self::ReauthFailed => Some((1008, "reauth_failed")),
             Self::ProtocolAbuse => Some((1008, "protocol_abuse")),
             Self::SlowConsumer => Some((1013, "slow_consumer")),
@@ -105,6 +109,32 @@ impl CloseReason {
             Self::Untrusted => Some((4403, "untrusted")),
             Self::RevocationUnknown => Some((4403, "revocation_unknown")),
             Self::Internal => Some((1011, "")),
+        }
+    }
+
+    /// The text of the `-ERR` that a client of the NATS dialect reads before the close frame, in the words of nats-server where it
+    /// has some. Clients take those that speak of authentication for a reason to give up.
+    pub fn nats_error(self) -> Option<&'static str> {
+        match self {
+            // `INFO` told that the gateway drains.
+            Self::ClientClosed | Self::PeerGone | Self::Draining => None,
+            Self::KeepaliveLost => Some("Stale Connection"),
+            Self::Stopping => Some("Server Shutdown"),
+            Self::ProtocolError | Self::InvalidUtf8 | Self::UnsupportedFrame => {
+                Some("Unknown Protocol Operation")
+            }
+            Self::TooLarge => Some("Maximum Payload Violation"),
+            Self::IdentityChanged | Self::ConnectForbidden | Self::CredentialsRefused | Self::ReauthFailed => {
+                Some("Authorization Violation")
+            }
+            Self::RateLimited => Some("Maximum Message Rate Exceeded"),
+            Self::LimitExceeded => Some("Maximum Connections Exceeded"),
+            Self::ProtocolAbuse => Some("Protocol Abuse"),
+            Self::SlowConsumer => Some("Slow Consumer"),
+            Self::CredentialDeadline => Some("User Authentication Expired"),
+            Self::Revoked | Self::Denied | Self::Untrusted => Some("User Authentication Revoked"),
+            Self::RevocationUnknown => Some("Revocation Unknown"),
+            Self::Internal => Some("Internal Error"),
         }
     }
 
@@ -124,6 +154,7 @@ impl CloseReason {
             | Self::TooLarge
             | Self::IdentityChanged
             | Self::ConnectForbidden
+            | Self::CredentialsRefused
             | Self::ReauthFailed
             | Self::ProtocolAbuse
             | Self::CredentialDeadline
@@ -150,6 +181,7 @@ impl CloseReason {
             Self::ConnectForbidden => "connect_forbidden",
             Self::RateLimited => "rate_limited",
             Self::LimitExceeded => "limit_exceeded",
+            Self::CredentialsRefused => "credentials_refused",
             Self::ReauthFailed => "reauth_failed",
             Self::ProtocolAbuse => "protocol_abuse",
             Self::SlowConsumer => "slow_consumer",
@@ -184,6 +216,7 @@ impl CloseReason {
             | Self::TooLarge
             | Self::RateLimited
             | Self::LimitExceeded
+            | Self::CredentialsRefused
             | Self::ReauthFailed
             | Self::ProtocolAbuse
             | Self::SlowConsumer

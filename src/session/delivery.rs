@@ -1,79 +1,64 @@
-//! From the session's queue to its peer: what waits is encoded, and whoever may answer gets the right to.
+//! From the session's queue to its peer: what waits is written as it is, and whoever may answer gets the right to.
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use super::outbound::{Batch, Item};
 use super::wire::Writer;
-use super::{CloseReason, Delivery, Outgoing, Session};
-use crate::protocol::Event;
-
-/// Items taken from the outbox at once.
-const BATCH: usize = 256;
+use super::{CloseReason, Session};
 
 impl Session {
     /// Moves what waits for this session into the writer, as much as fits.
-    pub(super) fn hand_out<S: AsyncRead + AsyncWrite>(
-        &mut self,
-        writer: &mut Writer<S>,
-        now: Instant,
-    ) -> Result<(), CloseReason> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let mut more = true;
-        while more && writer.has_room() {
+    pub(super) fn hand_out(&mut self, writer: &mut Writer, now: Instant) -> Result<(), CloseReason> {
+        let mut batch = std::mem::take(&mut self.batch);
+        while writer.has_room() {
             // Nothing is delivered by a verdict that has grown old.
             self.judge_again(writer)?;
-            more = self.outbox.take(&mut scratch, BATCH, writer.room());
-            for item in scratch.drain(..) {
-                self.write_item(item, writer, now);
+            if !self.outbox.take(&mut batch) {
+                break;
+            }
+            while writer.has_room() && !batch.is_empty() {
+                self.write_next(&mut batch, writer, now);
             }
         }
-        self.scratch = scratch;
+        self.batch = batch;
         Ok(())
     }
 
-    fn write_item<S: AsyncRead + AsyncWrite>(
-        &mut self,
-        item: Outgoing,
-        writer: &mut Writer<S>,
-        now: Instant,
-    ) {
-        match item {
-            Outgoing::Delivery(delivery) => self.write_delivery(&delivery, writer, now),
-            Outgoing::Response { request, message } => {
-                if let Some(id) = self.requests.answered(request) {
+    /// Writes what comes next: of messages for one subscription as many as there is room for.
+    fn write_next(&mut self, batch: &mut Batch, writer: &mut Writer, now: Instant) {
+        let run = match batch.front() {
+            Some(Item::Run(run)) => run,
+            Some(Item::Response { request, .. }) => {
+                let id = self.requests.answered(*request);
+                if let (Some(id), Some(tail)) = (id, batch.take_response()) {
                     self.counts.deliveries += 1;
-                    writer.event(&Event::Response { id, message });
+                    writer.response(id, &tail);
                 }
+                return;
             }
-            Outgoing::Event(event) => writer.event(&event),
-        }
-    }
-
-    fn write_delivery<S: AsyncRead + AsyncWrite>(
-        &mut self,
-        delivery: &Delivery,
-        writer: &mut Writer<S>,
-        now: Instant,
-    ) {
-        let Delivery { subscription, message, answer_within } = delivery;
-        subscription.count_written();
-        // It may have been queued before the subscription ended or was narrowed.
-        if subscription.has_ended() {
-            return;
-        }
-        if !subscription.filters(message.topic()) {
-            if let (Some(reply), Some(within)) = (message.reply(), answer_within) {
+            None => return,
+        };
+        let subscription = run.subscription.clone();
+        let may_write = usize::try_from(subscription.may_write()).unwrap_or(usize::MAX);
+        // They may have been queued before the subscription ended or was narrowed.
+        if may_write == 0 || subscription.filters(&run.topic) {
+            let dropped = batch.cut(usize::MAX, usize::MAX);
+            subscription.count_written(dropped.messages as u64);
+        } else {
+            if let Some((reply, within)) = &run.answer {
                 let (now, until) = (now.into_std(), (now + *within).into_std());
                 if let Ok(right) = self.standing.grants.response_right(now, until) {
                     self.rights.grant(reply.clone(), right.until, right.uses, now);
                 }
             }
-            writer.message(subscription.sid(), message);
-            self.counts.deliveries += 1;
+            let piece = batch.cut(may_write, writer.room());
+            subscription.count_written(piece.messages as u64);
+            self.counts.deliveries += piece.messages as u64;
+            writer.messages(piece);
         }
-        if subscription.is_over() {
+        if subscription.may_write() == 0 {
             self.subscriptions.remove(subscription.sid());
-            self.gateway.router.unsubscribe(subscription);
+            self.gateway.router.unsubscribe(&subscription);
         }
     }
 }

@@ -187,7 +187,7 @@ impl Faults {
         self.unreadable = 0;
     }
 
-    fn over_rate(&mut self, limits: &Limits) -> Result<(), CloseReason> {
+    pub(super) fn over_rate(&mut self, limits: &Limits) -> Result<(), CloseReason> {
         self.over_rate += 1;
         let most = limits.messages_per_second.unwrap_or(0).max(MAX_OVER_RATE);
         if self.over_rate > most { Err(CloseReason::RateLimited) } else { Ok(()) }

@@ -7,91 +7,112 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::fault::{Fault, Operation};
-use super::wire::{Reader, Writer};
+use super::wire::{Reader, Said, Writer};
 use super::{CloseReason, Session, random};
 use crate::policy::{Denial, DenialReason, GroupName, Rule};
-use crate::protocol::json::{self, DecodeLimits};
+use crate::protocol::json::DecodeError;
 use crate::protocol::{self, Challenge, Command, ErrorEvent, Event, Headers, OkResult, OpId, Payload, Sid};
 use crate::routing::{InboxError, Parcel, requester_token, requester_topic};
 use crate::topic::{Pattern, Topic};
-use crate::websocket::{Incoming, Utf8Bytes};
 
 impl Session {
     /// Executes what the peer sent, as long as there is room for the answers.
-    pub(super) fn take_in<S: AsyncRead + AsyncWrite>(
+    pub(super) fn take_in(
         &mut self,
-        reader: &mut Reader<S>,
-        writer: &mut Writer<S>,
+        reader: &mut Reader,
+        writer: &mut Writer,
         now: Instant,
     ) -> Result<(), CloseReason> {
         reader.set_limits(&self.limits);
         while writer.has_room() {
-            let Some(incoming) = reader.next()? else { break };
-            // A verdict that fell since the last frame holds for this one.
+            let Some(said) = reader.next()? else { break };
+            // A verdict that fell since the last thing said holds for this one.
             self.judge_again(writer)?;
-            match incoming {
-                Incoming::Text(frame) => self.receive(&frame, writer, now)?,
-                Incoming::Binary(_) => return Err(CloseReason::UnsupportedFrame),
-                Incoming::Close { .. } => return Err(CloseReason::ClientClosed),
-                Incoming::Ping(_) | Incoming::Pong(_) if self.keepalive.is_flooded(now, &self.limits) => {
+            match said {
+                Said::Command(command) => self.receive(command, writer, now)?,
+                Said::Nats(operation) => self.receive_nats(operation, writer, now)?,
+                Said::Close => return Err(CloseReason::ClientClosed),
+                Said::Ping(_) | Said::Pong if self.keepalive.is_flooded(now, &self.limits) => {
                     return Err(CloseReason::ProtocolAbuse);
                 }
-                Incoming::Ping(payload) => writer.pong(&payload),
-                Incoming::Pong(_) => {}
+                Said::Ping(payload) => writer.pong(payload),
+                Said::Pong => {}
             }
         }
+        // All who receive something are told once.
+        self.turn.end();
         Ok(())
     }
 
-    /// One message of the peer: decode, execute, answer.
-    fn receive<S: AsyncRead + AsyncWrite>(
+    /// One command of the peer: execute it, answer it.
+    pub(super) fn receive(
         &mut self,
-        frame: &Utf8Bytes,
-        writer: &mut Writer<S>,
+        command: Result<Command<'_>, DecodeError>,
+        writer: &mut Writer,
         now: Instant,
     ) -> Result<(), CloseReason> {
-        let command = match json::decode(frame, &DecodeLimits { max_payload: self.limits.max_payload }) {
+        let answer = self.perform(command, writer, now);
+        if let Some(event) = &answer.event {
+            writer.event(event);
+        }
+        self.conclude(&answer, writer)
+    }
+
+    /// What an answer that is given means for the session.
+    pub(super) fn conclude(&mut self, answer: &Answer, writer: &mut Writer) -> Result<(), CloseReason> {
+        if answer.is_to_proof {
+            // A revocation that looked for the new certificate before the registry had it alarmed nobody.
+            self.judge_again(writer)?;
+        }
+        answer.end.map_or(Ok(()), Err)
+    }
+
+    /// Executes a command, and tells what its sender is to hear.
+    pub(super) fn perform(
+        &mut self,
+        command: Result<Command<'_>, DecodeError>,
+        writer: &mut Writer,
+        now: Instant,
+    ) -> Answer {
+        let command = match command {
             Ok(command) => command,
             Err(error) => {
                 let challenge = self.spend_challenge(error.op()).map(|_| self.challenge);
-                writer.event(&Event::Error(Box::new(ErrorEvent { challenge, ..error.into_event() })));
-                return self.faults.count(&self.limits);
+                let event = Event::Error(Box::new(ErrorEvent { challenge, ..error.into_event() }));
+                let end = self.faults.count(&self.limits).err();
+                return Answer { event: Some(event), end, is_to_proof: false };
             }
         };
         self.faults.forget();
         self.counts.commands += 1;
         let operation = Operation::of(&command);
         let spent = self.spend_challenge(Some(command.op()));
-        match self.execute(command, spent, writer, now) {
-            Ok(Outcome::Done(result)) => {
-                if let Some(id) = operation.id {
-                    writer.event(&Event::Ok { id, result });
-                }
-                if spent.is_some() {
-                    // A revocation that looked for the new certificate before the registry had it alarmed nobody.
-                    self.judge_again(writer)?;
-                }
+        let done = |result| operation.id.map(|id| Event::Ok { id, result });
+        let event = match self.execute(command, spent, writer, now) {
+            Ok(Outcome::Done(result)) => done(result),
+            Ok(Outcome::Unheard(reply)) => {
+                self.tell_no_responders(&reply, writer);
+                done(OkResult::Empty)
             }
-            Ok(Outcome::AnsweredLater) => {}
+            Ok(Outcome::AnsweredLater) => None,
             Err(fault) => {
                 self.record(&operation, &fault);
                 let ends = fault.ends_session(&mut self.faults, &mut self.credential, &self.limits, now);
-                writer.event(&operation.failed(&fault, spent.map(|_| self.challenge)));
-                ends?;
+                let event = operation.failed(&fault, spent.map(|_| self.challenge));
+                return Answer { event: Some(event), end: ends.err(), is_to_proof: false };
             }
-        }
-        Ok(())
+        };
+        Answer { event, end: None, is_to_proof: spent.is_some() }
     }
 
-    fn execute<S: AsyncRead + AsyncWrite>(
+    fn execute(
         &mut self,
         command: Command<'_>,
         challenge: Option<Challenge>,
-        writer: &mut Writer<S>,
+        writer: &mut Writer,
         now: Instant,
     ) -> Result<Outcome, Fault> {
         self.rate.take().map_err(Fault::RateLimited)?;
@@ -100,7 +121,12 @@ impl Session {
             Command::Subscribe { sid, topic, group, echo, .. } => {
                 self.subscribe(sid, &topic, group.as_deref(), echo)
             }
-            Command::Unsubscribe { sid, max, .. } => self.unsubscribe(&sid, max),
+            Command::Unsubscribe { sid, max, .. } => {
+                if writer.nats().is_some_and(|(voice, _)| voice.forget(&sid)) {
+                    return Ok(Outcome::DONE);
+                }
+                self.unsubscribe(&sid, max)
+            }
             Command::Publish { topic, payload, headers, reply, .. } => {
                 self.publish(&topic, payload, headers, reply, now)
             }
@@ -167,7 +193,7 @@ impl Session {
     fn publish(
         &mut self,
         topic: &str,
-        payload: Payload,
+        payload: Payload<'_>,
         headers: Headers,
         reply: Option<Cow<'_, str>>,
         now: Instant,
@@ -178,15 +204,18 @@ impl Session {
         let reply = reply.map(|reply| self.reply_topic(&reply)).transpose()?;
         let answer_within =
             reply.as_ref().filter(|reply| reply.is_inbox()).map(|_| self.limits.request_timeout);
-        self.send(topic, payload, headers, reply, answer_within)?;
-        Ok(Outcome::DONE)
+        let taken = self.send(topic, payload, headers, reply.clone(), answer_within)?;
+        Ok(match reply {
+            Some(reply) if taken == 0 => Outcome::Unheard(reply),
+            _ => Outcome::DONE,
+        })
     }
 
     fn request(
         &mut self,
         id: OpId,
         topic: &str,
-        payload: Payload,
+        payload: Payload<'_>,
         headers: Headers,
         timeout: Option<Duration>,
         now: Instant,
@@ -216,7 +245,7 @@ impl Session {
     fn respond(
         &mut self,
         reply: &str,
-        payload: Payload,
+        payload: Payload<'_>,
         headers: Headers,
         now: Instant,
     ) -> Result<Outcome, Fault> {
@@ -224,7 +253,7 @@ impl Session {
         let permit = self.rights.take(&reply, now.into_std())?;
         let (from, session) = (&self.standing.identity, self.id);
         let parcel = Parcel { from, session, payload, headers, reply: None, answer_within: None };
-        self.gateway.router.respond(permit, parcel);
+        self.gateway.router.respond(permit, parcel, &mut self.turn);
         Ok(Outcome::DONE)
     }
 
@@ -232,7 +261,7 @@ impl Session {
     fn send(
         &mut self,
         topic: &str,
-        payload: Payload,
+        payload: Payload<'_>,
         headers: Headers,
         reply: Option<Topic>,
         answer_within: Option<Duration>,
@@ -240,10 +269,10 @@ impl Session {
         let (router, from, session) = (&self.gateway.router, &self.standing.identity, self.id);
         let parcel = Parcel { from, session, payload, headers, reply, answer_within };
         if let Some(lane) = self.lanes.get(topic) {
-            return Ok(router.publish(lane, parcel));
+            return Ok(router.publish(lane, parcel, &mut self.turn));
         }
         let permit = self.standing.grants.publish(&Topic::parse(topic)?)?;
-        Ok(router.publish(self.lanes.insert(router.lane(permit)), parcel))
+        Ok(router.publish(self.lanes.insert(router.lane(permit)), parcel, &mut self.turn))
     }
 
     fn reply_topic(&self, reply: &str) -> Result<Topic, Fault> {
@@ -299,9 +328,21 @@ impl Session {
     }
 }
 
+/// What came of a command.
+pub(super) struct Answer {
+    /// What the peer hears, unless it did not ask or hears it later.
+    pub(super) event: Option<Event>,
+    /// Why the session ends over it.
+    end: Option<CloseReason>,
+    /// The command was a proof that was taken.
+    is_to_proof: bool,
+}
+
 /// What the peer is told of an operation that succeeded.
 enum Outcome {
     Done(OkResult),
+    /// A message was published that asks for an answer there, and nobody received it.
+    Unheard(Topic),
     /// A response, or the error that stands for it, comes later.
     AnsweredLater,
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::credential::{Moment, PathEnd};
+use super::nats::form;
 use super::reauth::fresh_challenge;
 use super::wire::Writer;
 use super::{CloseReason, Session};
@@ -21,9 +21,9 @@ use crate::verdict::{self, Standing};
 
 impl Session {
     /// Judges the session by the current generation if it was judged by an older one.
-    pub(super) fn judge_again<S: AsyncRead + AsyncWrite>(
+    pub(super) fn judge_again(
         &mut self,
-        writer: &mut Writer<S>,
+        writer: &mut Writer,
     ) -> Result<(), CloseReason> {
         if self.gateway.generation_number() == self.standing.generation {
             return Ok(());
@@ -50,12 +50,12 @@ impl Session {
 
     /// Rests on this peer and this standing from now on, which `generation` gave. What waits in the queue stays, and so do
     /// the subscriptions that are still granted.
-    pub(super) fn adopt<S: AsyncRead + AsyncWrite>(
+    pub(super) fn adopt(
         &mut self,
         peer: Arc<VerifiedPeer>,
         standing: Standing,
         generation: &Generation,
-        writer: &mut Writer<S>,
+        writer: &mut Writer,
         now: Instant,
     ) {
         let is_as_before = Arc::ptr_eq(&self.peer, &peer) && self.standing.is_as(&standing);
@@ -69,6 +69,9 @@ impl Session {
             self.outbox.set_bounds(self.limits.max_queue_messages, self.limits.max_queue_bytes);
             self.rights.set_capacity(self.limits.max_reply_rights);
             self.rate = self.gateway.rates.rate(self.standing.identity.service(), &self.limits);
+        }
+        if let Some((voice, _)) = writer.nats() {
+            self.outbox.set_form(form(self.dialect, voice.options(), &generation.dialects));
         }
         let now = moment(now);
         self.credential.review(path_end(&self.peer), &self.limits, now);
@@ -107,7 +110,7 @@ impl Session {
     }
 
     /// Asks for a proof, with a challenge of its own, when the credential's deadline draws near.
-    pub(super) fn ask_for_proof<S: AsyncRead + AsyncWrite>(&mut self, writer: &mut Writer<S>, now: Moment) {
+    pub(super) fn ask_for_proof(&mut self, writer: &mut Writer, now: Moment) {
         if let Some(deadline) = self.credential.announce(now) {
             self.challenge = fresh_challenge();
             let (challenge, unix_ms, cause) = (self.challenge, deadline.unix_ms, deadline.cause);
@@ -116,10 +119,10 @@ impl Session {
     }
 
     /// Takes away the subscriptions that are no longer granted, and narrows those of which less is.
-    fn review_subscriptions<S: AsyncRead + AsyncWrite>(
+    fn review_subscriptions(
         &mut self,
         because: RevokedBecause,
-        writer: &mut Writer<S>,
+        writer: &mut Writer,
     ) {
         let grants = self.standing.grants.clone();
         self.subscriptions.retain(|sid, subscription| {

@@ -1,63 +1,59 @@
-//! What waits to be written to one session. A publisher puts it here and goes on: it never waits for a subscriber.
+//! What waits to be written to one session, encoded as it will be written. A publisher puts it here and goes on: it never waits
+//! for a subscriber.
 //!
-//! Invariant: at most `max_messages` and `max_bytes` wait. What would be more ends the session as a slow consumer.
+//! Invariant: at most `max_messages` and `max_bytes` wait, what the session took and has not written yet among them. What would
+//! be more ends the session as a slow consumer.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
+mod batch;
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use atomic_waker::AtomicWaker;
 
-use crate::protocol::{Event, Message};
+pub use batch::{Batch, Item, Piece};
+
+use super::encoding::Encodings;
+use crate::protocol::{Form, Message, json};
 use crate::routing::Subscription;
-
-/// One thing to write.
-pub enum Outgoing {
-    /// A message for one of the session's subscriptions.
-    Delivery(Delivery),
-    /// The answer to the session's request with this number.
-    Response { request: u64, message: Arc<Message> },
-    /// What the gateway itself says.
-    Event(Box<Event>),
-}
-
-/// A message on its way to one subscription.
-pub struct Delivery {
-    pub subscription: Arc<Subscription>,
-    pub message: Arc<Message>,
-    /// How long the receiver may answer, where the message asks for one.
-    pub answer_within: Option<Duration>,
-}
-
-impl Outgoing {
-    fn bytes(&self) -> usize {
-        // An event of the gateway is small; its share of the bound is what one costs on the heap.
-        const EVENT_BYTES: usize = 256;
-        match self {
-            Self::Delivery(delivery) => delivery.message.size(),
-            Self::Response { message, .. } => message.size(),
-            Self::Event(_) => EVENT_BYTES,
-        }
-    }
-}
 
 /// The queue of one session, shared by its task and by everyone who publishes to it.
 pub struct Outbox {
     queue: Mutex<Queue>,
-    /// Something waits to be written.
-    wake: Notify,
-    /// The session must look around it, even while it is writing.
-    alarm: Notify,
+    /// Something waits to be written, or the session must look around it.
+    signalled: AtomicBool,
+    waker: AtomicWaker,
     state: AtomicU8,
+    /// The place of its form.
+    form: AtomicUsize,
 }
 
 struct Queue {
-    /// Each with its bytes, so that a drain need not look into messages that others may just have written.
-    items: VecDeque<(Outgoing, usize)>,
-    bytes: usize,
-    max_messages: usize,
-    max_bytes: usize,
+    fresh: Batch,
+    /// Of what is fresh, and of what was taken and is not settled.
+    waiting: Load,
+    most: Load,
+}
+
+/// Messages, and what they take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    pub messages: usize,
+    pub bytes: usize,
+}
+
+/// What became of something that was queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queued {
+    /// It is the first that waits: the session must be signalled, best when all is queued that is there.
+    First,
+    /// The session knows already that something waits.
+    Behind,
+    /// The session takes nothing, or nothing more.
+    Refused,
 }
 
 const OPEN: u8 = 0;
@@ -65,85 +61,112 @@ const OVERFLOWED: u8 = 1;
 const CLOSED: u8 = 2;
 
 impl Outbox {
-    pub fn new(max_messages: usize, max_bytes: usize) -> Self {
+    pub fn new(max_messages: usize, max_bytes: usize, form: Form) -> Self {
+        let most = Load { messages: max_messages, bytes: max_bytes };
         Self {
-            queue: Mutex::new(Queue { items: VecDeque::new(), bytes: 0, max_messages, max_bytes }),
-            wake: Notify::new(),
-            alarm: Notify::new(),
+            queue: Mutex::new(Queue { fresh: Batch::default(), waiting: Load::default(), most }),
+            signalled: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
             state: AtomicU8::new(OPEN),
+            form: AtomicUsize::new(form.index()),
         }
     }
 
     /// Holds these bounds for what is queued from now on.
     pub fn set_bounds(&self, max_messages: usize, max_bytes: usize) {
-        let mut queue = self.lock();
-        (queue.max_messages, queue.max_bytes) = (max_messages, max_bytes);
+        self.lock().most = Load { messages: max_messages, bytes: max_bytes };
     }
 
-    /// Queues `item`, and wakes the session if it may be asleep. Whether the item was taken.
-    pub fn push(&self, item: Outgoing) -> bool {
-        let bytes = item.bytes();
+    /// Encodes what comes from now on in this form.
+    pub fn set_form(&self, form: Form) {
+        self.form.store(form.index(), Ordering::Relaxed);
+    }
+
+    /// Queues a message for one of the session's subscriptions, with how long it may answer where the message asks for that.
+    pub fn deliver(
+        &self,
+        subscription: &Arc<Subscription>,
+        encodings: &mut Encodings<'_>,
+        answer_within: Option<Duration>,
+    ) -> Queued {
+        let form = Form::at(self.form.load(Ordering::Relaxed));
+        let (topic, answer) = (encodings.message().topic, encodings.message().reply.clone().zip(answer_within));
+        let frame = encodings.of(form, subscription.sid());
+        self.push(frame.len(), |fresh| fresh.add_message(subscription, topic, answer, |out| frame.write(out)))
+    }
+
+    /// Queues the answer to the session's request of this number.
+    pub fn respond(&self, request: u64, message: &Message<'_>) -> Queued {
+        let mut tail = Vec::new();
+        json::response_tail(message, &mut tail);
+        self.push(tail.len(), |fresh| fresh.add_response(request, tail))
+    }
+
+    fn push(&self, bytes: usize, add: impl FnOnce(&mut Batch)) -> Queued {
         let mut queue = self.lock();
         if self.state.load(Ordering::Relaxed) != OPEN {
-            return false;
+            return Queued::Refused;
         }
-        if queue.items.len() >= queue.max_messages || queue.bytes.saturating_add(bytes) > queue.max_bytes {
+        let waiting = queue.waiting.with(Load { messages: 1, bytes: Batch::cost(bytes) });
+        if waiting.messages > queue.most.messages || waiting.bytes > queue.most.bytes {
             self.state.store(OVERFLOWED, Ordering::Relaxed);
             drop(queue);
-            self.alarm.notify_one();
-            return false;
+            self.signal();
+            return Queued::Refused;
         }
-        let was_empty = queue.items.is_empty();
-        queue.items.push_back((item, bytes));
-        queue.bytes += bytes;
-        drop(queue);
-        if was_empty {
-            self.wake.notify_one();
-        }
-        true
+        queue.waiting = waiting;
+        let was_empty = queue.fresh.is_empty();
+        add(&mut queue.fresh);
+        if was_empty { Queued::First } else { Queued::Behind }
     }
 
-    /// Moves waiting items to `into`, up to `most` of them and no more once they have `enough_bytes`, and returns
-    /// whether more wait.
-    pub fn take(&self, into: &mut Vec<Outgoing>, most: usize, enough_bytes: usize) -> bool {
+    /// Counts what was written of `batch` as waiting no more, and fills it with all that waits if nothing is left in it. Whether
+    /// something is in it then.
+    pub fn take(&self, batch: &mut Batch) -> bool {
         let mut queue = self.lock();
-        let (mut count, mut taken) = (0, 0);
-        while count < most
-            && taken < enough_bytes
-            && let Some((item, bytes)) = queue.items.pop_front()
-        {
-            into.push(item);
-            count += 1;
-            taken += bytes;
+        queue.waiting = queue.waiting.without(batch.settle());
+        if batch.is_empty() {
+            batch.empty();
+            std::mem::swap(&mut queue.fresh, batch);
         }
-        queue.bytes -= taken;
-        // A burst's room is given back, so that an idle session costs little.
-        if queue.items.is_empty() && queue.items.capacity() > RETAINED_ITEMS {
-            queue.items = VecDeque::new();
+        !batch.is_empty()
+    }
+
+    /// Gives back the room that a burst took and that nothing needs now.
+    pub fn rest(&self, batch: &mut Batch) {
+        let mut queue = self.lock();
+        for batch in [&mut queue.fresh, batch] {
+            if batch.is_empty() {
+                batch.rest();
+            }
         }
-        !queue.items.is_empty()
     }
 
     /// Refuses whatever comes from now on and drops what waits: the session is mute.
     pub fn close(&self) {
         let mut queue = self.lock();
         self.state.store(CLOSED, Ordering::Relaxed);
-        (queue.items, queue.bytes) = (VecDeque::new(), 0);
+        (queue.fresh, queue.waiting) = (Batch::default(), Load::default());
     }
 
-    /// Waits until something was queued since the last wait.
-    pub async fn woken(&self) {
-        self.wake.notified().await;
+    /// Tells the session to look: something waits, a generation came, a drain began, its queue overflowed.
+    pub fn signal(&self) {
+        if !self.signalled.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
     }
 
-    /// Tells the session to look at what changed around it: a generation, a drain, an overflow.
-    pub fn alarm(&self) {
-        self.alarm.notify_one();
-    }
-
-    /// Waits for [`Self::alarm`].
-    pub async fn alarmed(&self) {
-        self.alarm.notified().await;
+    /// Waits for [`Self::signal`].
+    pub async fn signalled(&self) {
+        poll_fn(|context| {
+            if self.signalled.swap(false, Ordering::AcqRel) {
+                return Poll::Ready(());
+            }
+            self.waker.register(context.waker());
+            // A signal may have come between the look and the registration.
+            if self.signalled.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Whether more was queued than the bound allows.
@@ -152,61 +175,22 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Protects the queue and the state's transitions; held for a push or a drain, never across an await.
+        // Protects the queue and the state's transitions; held for a push or a take, never across an await.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Items of room that an empty queue keeps.
-const RETAINED_ITEMS: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event() -> Outgoing {
-        Outgoing::Event(Box::new(Event::Draining { deadline: 0, alternatives: Arc::from([]) }))
+impl Load {
+    fn with(self, more: Self) -> Self {
+        let (messages, bytes) = (self.messages.saturating_add(more.messages), self.bytes.saturating_add(more.bytes));
+        Self { messages, bytes }
     }
 
-    #[test]
-    fn the_bound_holds_in_messages() {
-        let outbox = Outbox::new(2, usize::MAX);
-        assert!(outbox.push(event()) && outbox.push(event()));
-        assert!(!outbox.push(event()));
-        let mut taken = Vec::new();
-        assert!(outbox.has_overflowed() && outbox.take(&mut taken, 1, usize::MAX));
-        assert!(!outbox.push(event()), "a session that overflowed takes nothing more");
-    }
-
-    #[test]
-    fn the_bound_holds_in_bytes_and_taking_gives_them_back() {
-        let size = event().bytes();
-        let outbox = Outbox::new(usize::MAX, 2 * size);
-        assert!(outbox.push(event()) && outbox.push(event()));
-        let mut taken = Vec::new();
-        assert!(outbox.take(&mut taken, 1, usize::MAX));
-        assert!(outbox.push(event()));
-        assert!(!outbox.push(event()));
-    }
-
-    #[test]
-    fn a_drain_stops_once_it_has_enough_bytes() {
-        let outbox = Outbox::new(usize::MAX, usize::MAX);
-        assert!((0..4).all(|_| outbox.push(event())));
-        let mut taken = Vec::new();
-        assert!(outbox.take(&mut taken, usize::MAX, event().bytes() + 1));
-        assert_eq!(taken.len(), 2);
-        assert!(!outbox.take(&mut taken, usize::MAX, usize::MAX));
-        assert_eq!(taken.len(), 4);
-    }
-
-    #[test]
-    fn a_closed_outbox_takes_nothing_and_keeps_nothing() {
-        let outbox = Outbox::new(8, usize::MAX);
-        outbox.push(event());
-        outbox.close();
-        assert!(!outbox.push(event()));
-        let mut taken = Vec::new();
-        assert!(!outbox.take(&mut taken, 8, usize::MAX) && taken.is_empty());
+    fn without(self, less: Self) -> Self {
+        let (messages, bytes) = (self.messages.saturating_sub(less.messages), self.bytes.saturating_sub(less.bytes));
+        Self { messages, bytes }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::credential::Credential;
@@ -59,11 +58,11 @@ impl Session {
         (op == Some(Op::Reauthenticate)).then(|| std::mem::replace(&mut self.challenge, fresh_challenge()))
     }
 
-    pub(super) fn reauthenticate<S: AsyncRead + AsyncWrite>(
+    pub(super) fn reauthenticate(
         &mut self,
         proof: Proof,
         challenge: Option<Challenge>,
-        writer: &mut Writer<S>,
+        writer: &mut Writer,
         now: Instant,
     ) -> Result<OkResult, Fault> {
         if proof.token.is_some() {

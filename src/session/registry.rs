@@ -49,7 +49,7 @@ impl Registry {
     pub fn alarm_all(&self) {
         let outboxes: Vec<_> = lock(&self.live).values().map(|entry| entry.outbox.clone()).collect();
         for outbox in outboxes {
-            outbox.alarm();
+            outbox.signal();
         }
     }
 

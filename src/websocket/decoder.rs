@@ -2,19 +2,13 @@
 
 use std::fmt;
 use std::io::Cursor;
+use std::ops::Range;
 
-use bytes::{Buf, Bytes, BytesMut};
-use tungstenite::Utf8Bytes;
 use tungstenite::error::{Error, ProtocolError};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use super::{MAX_CONTROL_BYTES, mask};
-
-/// Messages shorter than this are copied out of the read buffer. Longer ones take its memory over, without a copy, if they
-/// fill at least half of it. Any other would keep the whole buffer alive for as long as it waits in a slow subscriber's
-/// queue.
-pub const COPY_BELOW: usize = 16 * 1024;
 
 /// What a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,23 +19,23 @@ pub struct FrameLimits {
     pub max_fragments: usize,
 }
 
-/// One thing that a client said.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Incoming {
-    Text(Utf8Bytes),
-    Binary(Bytes),
+/// One thing that a client said. It lies where it was read, or where its fragments were put together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Incoming<'d> {
+    Text(&'d str),
+    Binary(&'d [u8]),
     /// Must be answered by a pong with the same payload.
-    Ping(Bytes),
-    Pong(Bytes),
+    Ping(&'d [u8]),
+    Pong(&'d [u8]),
     /// The last frame of a client; whatever follows is to be discarded. No `code` if the frame was empty.
     Close {
         code: Option<u16>,
-        reason: Utf8Bytes,
+        reason: &'d str,
     },
 }
 
 /// Kind and length: the content is nobody's business in a log.
-impl fmt::Debug for Incoming {
+impl fmt::Debug for Incoming<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
@@ -60,22 +54,72 @@ pub struct Decoder {
     partial: Option<Partial>,
 }
 
+/// What a call of [`Decoder::decode`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Decoded<'d> {
+    /// Bytes of the input that are done with, once `incoming` is.
+    pub used: usize,
+    /// The next message or control frame, or nothing if more bytes are needed first.
+    pub incoming: Option<Incoming<'d>>,
+}
+
+/// Where something whole lies, until the decoder or the bytes are touched again.
+#[derive(Debug, Clone)]
+pub struct Found(Place);
+
+#[derive(Debug, Clone)]
+enum Place {
+    /// In one frame.
+    Data(Data, Range<usize>),
+    /// In the fragments.
+    Fragments,
+    Control(Control, Range<usize>),
+}
+
 impl Decoder {
     pub fn new(limits: FrameLimits) -> Self {
         Self { limits, partial: None }
     }
 
-    /// Takes the next message or control frame off `buf`, or nothing if more bytes are needed first. Memory beyond `buf`
-    /// is taken only for bytes that have arrived.
-    pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Incoming>, FrameFault> {
-        while let Some(head) = Head::read(buf)? {
+    /// The next message or control frame at the beginning of `input`: [`Self::find`] and [`Self::get`].
+    pub fn decode<'d>(&'d mut self, input: &'d mut [u8]) -> Result<Decoded<'d>, FrameFault> {
+        let (used, found) = self.find(input)?;
+        let incoming = found.map(|found| self.get(found, input)).transpose()?;
+        Ok(Decoded { used, incoming })
+    }
+
+    /// Looks for the next message or control frame at the beginning of `input`, of which whole frames lose their mask. How many
+    /// bytes are done with, once what was found is. Memory is taken for fragments alone, and only for those that have arrived.
+    pub fn find(&mut self, input: &mut [u8]) -> Result<(usize, Option<Found>), FrameFault> {
+        self.partial.take_if(|partial| partial.is_whole);
+        let mut used = 0;
+        loop {
+            let Some(rest) = input.get_mut(used..) else { return Ok((used, None)) };
+            let Some(head) = Head::read(rest)? else { return Ok((used, None)) };
             self.check(&head)?;
-            let Some(length) = head.unmask(buf) else { return Ok(None) };
-            if let Some(incoming) = self.accept(&head.frame, length, buf)? {
-                return Ok(Some(incoming));
-            }
+            let Some(payload) = head.unmask(rest) else { return Ok((used, None)) };
+            let part = self.accept(&head.frame, rest.get(payload.clone()).unwrap_or_default())?;
+            let payload = used + payload.start..used + payload.end;
+            used = payload.end;
+            let place = match (part, head.frame.opcode) {
+                (Part::More, _) => continue,
+                (Part::Last, _) => Place::Fragments,
+                (Part::All, OpCode::Data(kind)) => Place::Data(kind, payload),
+                (Part::All, OpCode::Control(kind)) => Place::Control(kind, payload),
+            };
+            return Ok((used, Some(Found(place))));
         }
-        Ok(None)
+    }
+
+    /// What was found in `input`.
+    pub fn get<'d>(&'d self, found: Found, input: &'d [u8]) -> Result<Incoming<'d>, FrameFault> {
+        let bytes = |place: Range<usize>| input.get(place).unwrap_or_default();
+        match (found.0, &self.partial) {
+            (Place::Data(kind, place), _) => whole(kind, bytes(place)),
+            (Place::Control(kind, place), _) => control_frame(kind, bytes(place)),
+            (Place::Fragments, Some(partial)) => whole(partial.kind, &partial.bytes),
+            (Place::Fragments, None) => Err(FrameFault::NothingToContinue),
+        }
     }
 
     /// Holds what comes from now on against other limits.
@@ -111,42 +155,58 @@ impl Decoder {
         Ok(())
     }
 
-    /// Takes a whole, unmasked payload of `length` bytes off `buf`.
-    fn accept(
-        &mut self,
-        frame: &FrameHeader,
-        length: usize,
-        buf: &mut BytesMut,
-    ) -> Result<Option<Incoming>, FrameFault> {
+    /// Takes in a frame with its unmasked payload, which is kept only if it is a fragment.
+    fn accept(&mut self, frame: &FrameHeader, payload: &[u8]) -> Result<Part, FrameFault> {
         let kind = match frame.opcode {
-            OpCode::Control(control) => return control_frame(control, take(buf, length)).map(Some),
+            OpCode::Control(_) => return Ok(Part::All),
             OpCode::Data(kind) => kind,
         };
         if frame.is_final && self.partial.is_none() {
-            return whole(kind, take(buf, length)).map(Some);
+            return Ok(Part::All);
         }
-        let mut partial = self.partial.take().unwrap_or_else(|| Partial::new(kind));
-        partial.append(&buf.split_to(length))?;
-        if frame.is_final {
-            return whole(partial.kind, partial.bytes.freeze()).map(Some);
-        }
-        self.partial = Some(partial);
-        Ok(None)
+        let partial = self.partial.get_or_insert_with(|| Partial::new(kind));
+        partial.append(payload)?;
+        partial.is_whole = frame.is_final;
+        Ok(if frame.is_final { Part::Last } else { Part::More })
     }
+}
+
+impl Found {
+    /// Whether it is a message, and no control frame.
+    pub fn is_message(&self) -> bool {
+        !matches!(self.0, Place::Control(..))
+    }
+
+    /// Where it lies in the input, unless it was put together from fragments.
+    pub fn place(&self) -> Option<Range<usize>> {
+        match &self.0 {
+            Place::Data(_, place) | Place::Control(_, place) => Some(place.clone()),
+            Place::Fragments => None,
+        }
+    }
+}
+
+/// What a frame is of its message.
+enum Part {
+    All,
+    More,
+    Last,
 }
 
 /// A fragmented message so far.
 struct Partial {
     kind: Data,
-    bytes: BytesMut,
+    bytes: Vec<u8>,
     fragments: usize,
+    /// Whether it was handed out, so that it is not kept.
+    is_whole: bool,
     /// How much of a text is known to be UTF-8; at most the beginning of one character is not.
     valid: usize,
 }
 
 impl Partial {
     fn new(kind: Data) -> Self {
-        Self { kind, bytes: BytesMut::new(), fragments: 0, valid: 0 }
+        Self { kind, bytes: Vec::new(), fragments: 0, is_whole: false, valid: 0 }
     }
 
     fn append(&mut self, fragment: &[u8]) -> Result<(), FrameFault> {
@@ -181,8 +241,8 @@ struct Head {
 }
 
 impl Head {
-    fn read(buf: &BytesMut) -> Result<Option<Self>, FrameFault> {
-        let mut cursor = Cursor::new(&**buf);
+    fn read(input: &[u8]) -> Result<Option<Self>, FrameFault> {
+        let mut cursor = Cursor::new(input);
         match FrameHeader::parse(&mut cursor) {
             Ok(None) => Ok(None),
             Ok(Some((frame, length))) => {
@@ -221,38 +281,23 @@ impl Head {
         Ok(())
     }
 
-    /// Once the payload has arrived, takes the header off `buf` and the mask off the payload, and tells its length.
-    fn unmask(&self, buf: &mut BytesMut) -> Option<usize> {
+    /// Once the payload has arrived, takes the mask off it and tells where it lies.
+    fn unmask(&self, input: &mut [u8]) -> Option<Range<usize>> {
         let length = usize::try_from(self.length).ok()?;
-        let end = self.bytes.checked_add(length)?;
-        mask(buf.get_mut(self.bytes..end)?, self.frame.mask?);
-        buf.advance(self.bytes);
-        Some(length)
+        let place = self.bytes..self.bytes.checked_add(length)?;
+        mask(input.get_mut(place.clone())?, self.frame.mask?);
+        Some(place)
     }
 }
 
-fn take(buf: &mut BytesMut, length: usize) -> Bytes {
-    if length >= COPY_BELOW && length >= buf.capacity() / 2 {
-        // What follows moves to memory of its own: in what is left of this one, even a message that fills half of it
-        // would keep all of it.
-        let rest = BytesMut::from(buf.get(length..).unwrap_or_default());
-        let mut message = std::mem::replace(buf, rest);
-        message.truncate(length);
-        return message.freeze();
-    }
-    let copy = Bytes::copy_from_slice(buf.get(..length).unwrap_or_default());
-    buf.advance(length);
-    copy
-}
-
-fn whole(kind: Data, bytes: Bytes) -> Result<Incoming, FrameFault> {
+fn whole(kind: Data, bytes: &[u8]) -> Result<Incoming<'_>, FrameFault> {
     match kind {
-        Data::Text => Utf8Bytes::try_from(bytes).map(Incoming::Text).map_err(|_| FrameFault::TextNotUtf8),
+        Data::Text => std::str::from_utf8(bytes).map(Incoming::Text).map_err(|_| FrameFault::TextNotUtf8),
         _ => Ok(Incoming::Binary(bytes)),
     }
 }
 
-fn control_frame(control: Control, payload: Bytes) -> Result<Incoming, FrameFault> {
+fn control_frame(control: Control, payload: &[u8]) -> Result<Incoming<'_>, FrameFault> {
     match control {
         Control::Ping => Ok(Incoming::Ping(payload)),
         Control::Pong => Ok(Incoming::Pong(payload)),
@@ -262,15 +307,16 @@ fn control_frame(control: Control, payload: Bytes) -> Result<Incoming, FrameFaul
 }
 
 /// RFC 6455, sections 5.5.1 and 7.4.
-fn close_frame(mut payload: Bytes) -> Result<Incoming, FrameFault> {
+fn close_frame(payload: &[u8]) -> Result<Incoming<'_>, FrameFault> {
     if payload.is_empty() {
-        return Ok(Incoming::Close { code: None, reason: Utf8Bytes::default() });
+        return Ok(Incoming::Close { code: None, reason: "" });
     }
-    let code = payload.try_get_u16().map_err(|_| FrameFault::CloseTruncated)?;
+    let (code, reason) = payload.split_first_chunk().ok_or(FrameFault::CloseTruncated)?;
+    let code = u16::from_be_bytes(*code);
     if !CloseCode::from(code).is_allowed() {
         return Err(FrameFault::CloseCode(code));
     }
-    let reason = Utf8Bytes::try_from(payload).map_err(|_| FrameFault::CloseNotUtf8)?;
+    let reason = std::str::from_utf8(reason).map_err(|_| FrameFault::CloseNotUtf8)?;
     Ok(Incoming::Close { code: Some(code), reason })
 }
 

@@ -8,14 +8,30 @@ pub const MAX_CONTROL_BYTES: usize = 125;
 /// Most bytes of a close frame's reason: what the code leaves of a control frame.
 pub const MAX_CLOSE_REASON_BYTES: usize = MAX_CONTROL_BYTES - 2;
 
+/// Longest header of a frame that is not masked.
+pub const MAX_HEADER_BYTES: usize = 10;
+
 /// Appends a text message made of `parts`, which together must be UTF-8.
 pub fn text(out: &mut Vec<u8>, parts: &[&[u8]]) {
     frame(out, OpCode::Data(Data::Text), parts);
 }
 
+/// Appends the header of a text message of so many bytes, which are to follow.
+pub fn text_header(out: &mut Vec<u8>, length: usize) {
+    header(out, OpCode::Data(Data::Text), length);
+}
+
 /// Appends a binary message made of `parts`.
 pub fn binary(out: &mut Vec<u8>, parts: &[&[u8]]) {
     frame(out, OpCode::Data(Data::Binary), parts);
+}
+
+/// The header of a binary message of so many bytes, which are to follow.
+pub fn binary_header(length: usize, out: &mut [u8; MAX_HEADER_BYTES]) -> &[u8] {
+    let header = FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
+    let bytes = header.len(length as u64);
+    header.format(length as u64, &mut &mut out[..]).expect("there is room for the longest");
+    out.get(..bytes).unwrap_or_default()
 }
 
 /// Appends a ping; what goes beyond [`MAX_CONTROL_BYTES`] is cut off.
@@ -43,11 +59,14 @@ fn control(out: &mut Vec<u8>, control: Control, payload: &[u8]) {
 }
 
 fn frame(out: &mut Vec<u8>, opcode: OpCode, parts: &[&[u8]]) {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let header = FrameHeader { opcode, ..FrameHeader::default() };
-    out.reserve(header.len(length as u64) + length);
-    header.format(length as u64, out).expect("a Vec takes every write");
+    header(out, opcode, parts.iter().map(|part| part.len()).sum());
     for part in parts {
         out.extend_from_slice(part);
     }
+}
+
+fn header(out: &mut Vec<u8>, opcode: OpCode, length: usize) {
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    out.reserve(header.len(length as u64) + length);
+    header.format(length as u64, out).expect("a Vec takes every write");
 }

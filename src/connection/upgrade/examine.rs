@@ -10,22 +10,18 @@ use hyper::http::uri::Authority;
 use hyper::{Method, Uri, Version};
 use tungstenite::handshake::derive_accept_key;
 
-use crate::protocol::json::SUBPROTOCOL as JSON_SUBPROTOCOL;
+use crate::protocol::Dialect;
 
 /// How a listener answers requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpgradeRules {
-    /// The path of the native protocol.
+    /// The path at which the subprotocol decides.
     pub path: String,
+    /// The path at which the NATS dialect is spoken, whether a subprotocol says so or none is offered.
+    pub nats_path: String,
     /// What a client speaks that offers no subprotocol; `None` refuses it.
     pub default_dialect: Option<Dialect>,
     pub origins: OriginRule,
-}
-
-/// The languages spoken after the 101.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    Json,
 }
 
 /// Which `Origin` headers are let through. A browser sends one with every WebSocket handshake, a service sends none.
@@ -70,10 +66,12 @@ pub enum Fault {
     Key,
     #[error("the subprotocol list is malformed")]
     SubprotocolList,
-    #[error("none of the subprotocols offered is spoken here; this gateway speaks portcullis.json.v1")]
+    #[error("none of the subprotocols offered is spoken here; this gateway speaks portcullis.json.v1 and nats")]
     SubprotocolUnknown,
-    #[error("a subprotocol must be offered; this gateway speaks portcullis.json.v1")]
+    #[error("a subprotocol must be offered at this path; this gateway speaks portcullis.json.v1 and nats")]
     SubprotocolMissing,
+    #[error("at this path only nats is spoken, and other subprotocols were offered")]
+    SubprotocolContradicts,
     #[error("the Origin is not allowed")]
     Origin,
 }
@@ -89,7 +87,8 @@ pub fn examine(
     check_version(version)?;
     check_host(headers)?;
     check_query(target)?;
-    if target.path() != rules.path {
+    let is_nats = target.path() == rules.nats_path;
+    if !is_nats && target.path() != rules.path {
         return Err(Fault::Path);
     }
     if method != Method::GET {
@@ -108,7 +107,7 @@ pub fn examine(
     }
     let key = accept_key(headers).ok_or(Fault::Key)?;
     check_origin(headers, &rules.origins)?;
-    let (dialect, subprotocol) = choose_dialect(headers, rules)?;
+    let (dialect, subprotocol) = if is_nats { nats(headers)? } else { choose_dialect(headers, rules)? };
     Ok(Accepted { dialect, subprotocol, key })
 }
 
@@ -180,23 +179,44 @@ fn check_origin(headers: &HeaderMap, rule: &OriginRule) -> Result<(), Fault> {
     }
 }
 
-fn choose_dialect(
-    headers: &HeaderMap,
-    rules: &UpgradeRules,
-) -> Result<(Dialect, Option<&'static str>), Fault> {
-    if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+/// What is spoken, and the subprotocol to answer with.
+type Choice = (Dialect, Option<&'static str>);
+
+/// The first subprotocol that is known decides.
+fn choose_dialect(headers: &HeaderMap, rules: &UpgradeRules) -> Result<Choice, Fault> {
+    let Some(offered) = offered_dialects(headers)? else {
         return rules.default_dialect.map(|dialect| (dialect, None)).ok_or(Fault::SubprotocolMissing);
+    };
+    offered.first().map(|dialect| (*dialect, Some(dialect.subprotocol()))).ok_or(Fault::SubprotocolUnknown)
+}
+
+/// The path has decided; who offers subprotocols must offer that one.
+fn nats(headers: &HeaderMap) -> Result<Choice, Fault> {
+    match offered_dialects(headers)?.as_deref() {
+        None => Ok((Dialect::Nats, None)),
+        Some([]) => Err(Fault::SubprotocolUnknown),
+        Some(offered) if offered.contains(&Dialect::Nats) => {
+            Ok((Dialect::Nats, Some(Dialect::Nats.subprotocol())))
+        }
+        Some(_) => Err(Fault::SubprotocolContradicts),
     }
+}
+
+/// The subprotocols offered that are known, in the client's order; nothing if it offers none at all.
+fn offered_dialects(headers: &HeaderMap) -> Result<Option<Vec<Dialect>>, Fault> {
+    if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        return Ok(None);
+    }
+    let mut known = Vec::new();
     for line in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
-        for offered in line.to_str().map_err(|_| Fault::SubprotocolList)?.split(',') {
-            match offered.trim() {
-                "" => return Err(Fault::SubprotocolList),
-                JSON_SUBPROTOCOL => return Ok((Dialect::Json, Some(JSON_SUBPROTOCOL))),
-                _ => {}
+        for offered in line.to_str().map_err(|_| Fault::SubprotocolList)?.split(',').map(str::trim) {
+            if offered.is_empty() {
+                return Err(Fault::SubprotocolList);
             }
+            known.extend(Dialect::ALL.into_iter().find(|dialect| dialect.subprotocol() == offered));
         }
     }
-    Err(Fault::SubprotocolUnknown)
+    Ok(Some(known))
 }
 
 #[cfg(test)]

@@ -130,9 +130,10 @@ fn of_request(fault: Fault) -> (StatusCode, &'static str) {
         Fault::NotAnUpgrade => (StatusCode::UPGRADE_REQUIRED, "upgrade-required"),
         Fault::WebSocketVersion => (StatusCode::UPGRADE_REQUIRED, "websocket-version"),
         Fault::Key => (StatusCode::BAD_REQUEST, "websocket-key"),
-        Fault::SubprotocolList | Fault::SubprotocolUnknown | Fault::SubprotocolMissing => {
-            (StatusCode::BAD_REQUEST, "subprotocol")
-        }
+        Fault::SubprotocolList
+        | Fault::SubprotocolUnknown
+        | Fault::SubprotocolMissing
+        | Fault::SubprotocolContradicts => (StatusCode::BAD_REQUEST, "subprotocol"),
         Fault::Origin => (StatusCode::FORBIDDEN, "origin"),
     }
 }

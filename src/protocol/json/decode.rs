@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use tungstenite::Utf8Bytes;
 
-use super::fault::{DecodeError, DecodeFault, printable};
+use super::fault::{About, DecodeError, DecodeFault, printable};
 use super::fields::{Field, Fields, text};
 use super::lexical::{self, LexicalFault};
 use crate::protocol::{
@@ -25,11 +23,10 @@ pub struct DecodeLimits {
     pub max_payload: usize,
 }
 
-/// Decodes the text of one WebSocket message. A payload given as `data` shares the frame's memory if it is at least half
-/// of it; a smaller one is copied, so that it does not keep the rest of the frame alive in every queue it waits in.
-pub fn decode<'a>(frame: &'a Utf8Bytes, limits: &DecodeLimits) -> Result<Command<'a>, DecodeError> {
-    let (fields, fault) = Fields::read(frame.as_str());
-    let frame = Frame { fields, bytes: frame.as_ref(), limits };
+/// Decodes the text of one WebSocket message. The command borrows from it wherever nothing had to be decoded.
+pub fn decode<'a>(frame: &'a str, limits: &DecodeLimits) -> Result<Command<'a>, DecodeError> {
+    let (fields, fault) = Fields::read(frame);
+    let frame = Frame { fields, limits };
     let command = match fault {
         Some(fault) => Err(fault),
         None => frame.command(),
@@ -37,10 +34,26 @@ pub fn decode<'a>(frame: &'a Utf8Bytes, limits: &DecodeLimits) -> Result<Command
     command.map_err(|fault| DecodeError::new(fault, frame.fields.about()))
 }
 
+/// Decodes the fields of `reauth` alone, where the operation and its id are known already.
+pub fn decode_proof(id: OpId, text: &[u8]) -> Result<Command<'_>, DecodeError> {
+    const PROOF: &[Field] = &[Field::Chain, Field::Host, Field::Scheme, Field::Signature, Field::Token];
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let (fields, fault) = Fields::read(text);
+    let foreign = fields.beyond(PROOF).map(|field| DecodeFault::ForeignField { op: Op::Reauthenticate, field });
+    let frame = Frame { fields, limits: &DecodeLimits { max_payload: 0 } };
+    let proof = match fault.or(foreign) {
+        Some(fault) => Err(fault),
+        None => frame.proof(),
+    };
+    let about = About { id: Some(id), op: Some(Op::Reauthenticate), ..About::default() };
+    proof
+        .map(|proof| Command::Reauthenticate { id, proof: Box::new(proof) })
+        .map_err(|fault| DecodeError::new(fault, about))
+}
+
 /// One frame on its way to a command.
 struct Frame<'a, 'l> {
     fields: Fields<'a>,
-    bytes: &'a Bytes,
     limits: &'l DecodeLimits,
 }
 
@@ -97,7 +110,7 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    fn payload(&self) -> Result<Payload, DecodeFault> {
+    fn payload(&self) -> Result<Payload<'a>, DecodeFault> {
         match (self.fields.raw(Field::Data), self.fields.raw(Field::DataBase64)) {
             (None, None) => Ok(Payload::default()),
             (Some(_), Some(_)) => Err(DecodeFault::BothPayloads),
@@ -109,7 +122,7 @@ impl<'a> Frame<'a, '_> {
         }
     }
 
-    fn json_payload(&self, data: &'a str) -> Result<Payload, DecodeFault> {
+    fn json_payload(&self, data: &'a str) -> Result<Payload<'a>, DecodeFault> {
         if data.len() > self.limits.max_payload {
             return Err(DecodeFault::PayloadTooLarge { limit: self.limits.max_payload });
         }
@@ -117,10 +130,7 @@ impl<'a> Frame<'a, '_> {
             LexicalFault::TooDeep => DecodeFault::TooDeep,
             LexicalFault::LoneSurrogate => DecodeFault::LoneSurrogate,
         })?;
-        let data = data.as_bytes();
-        let is_most = data.len() >= self.bytes.len() / 2;
-        let payload = if is_most { self.bytes.slice_ref(data) } else { Bytes::copy_from_slice(data) };
-        Ok(Payload::checked_json(payload))
+        Ok(Payload::checked_json(data))
     }
 
     fn headers(&self) -> Result<Headers, DecodeFault> {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use serde::Serialize;
 
 use crate::protocol::{
@@ -18,14 +17,6 @@ use crate::protocol::{
 /// Appends the whole text of an event.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
     let wire = match event {
-        Event::Message { sid, message } => {
-            message_head(sid, out);
-            return out.extend_from_slice(message.json().of_message());
-        }
-        Event::Response { id, message } => {
-            response_head(*id, out);
-            return out.extend_from_slice(message.json().of_response());
-        }
         Event::Ok { id, result: OkResult::Empty } => {
             out.extend_from_slice(br#"{"op":"ok","id":"#);
             write_json(id, out);
@@ -46,62 +37,35 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
     write_json(&wire, out);
 }
 
-/// Appends what stands before [`MessageTail::of_message`] in the frame for one subscription.
-pub fn message_head(sid: &Sid, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#"{"op":"msg","sid":"#);
-    write_sid(sid, out);
-}
+/// What stands before a subscription's id in the frame of a message.
+pub const MESSAGE_HEAD: &[u8] = br#"{"op":"msg","sid":"#;
 
-/// Appends what stands before [`MessageTail::of_response`] in the answer to one request.
+/// Appends what stands before an answer's tail in the frame for the one who asked.
 pub fn response_head(id: OpId, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"op":"res","id":"#);
     write_json(&id, out);
 }
 
-/// The end of a message's frame, shared by all who receive it: topic and reply first, which an answer leaves out.
-#[derive(Debug, Clone)]
-pub struct MessageTail {
-    of_message: Bytes,
-    of_response: Bytes,
+/// Appends what stands behind the subscription's id, which all who receive the message share.
+pub fn message_tail(message: &Message<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","topic":"#);
+    write_json(message.topic.as_str(), out);
+    if let Some(reply) = &message.reply {
+        out.extend_from_slice(br#","reply":"#);
+        write_json(reply.as_str(), out);
+    }
+    response_tail(message, out);
 }
 
-impl MessageTail {
-    pub(in crate::protocol) fn encode(message: &Message) -> Self {
-        let mut out = Vec::with_capacity(message.encoded_size());
-        out.extend_from_slice(br#","topic":"#);
-        write_json(message.topic().as_str(), &mut out);
-        if let Some(reply) = message.reply() {
-            out.extend_from_slice(br#","reply":"#);
-            write_json(reply.as_str(), &mut out);
-        }
-        let response_begins = out.len();
-        out.extend_from_slice(br#","from":"#);
-        write_json(message.from().as_str(), &mut out);
-        write_headers(message.headers(), &mut out);
-        write_payload(message.payload().wire(), &mut out);
-        out.push(b'}');
-        let of_message = Bytes::from(out);
-        let of_response = of_message.slice(response_begins..);
-        Self { of_message, of_response }
-    }
-
-    /// What follows the subscription's id in a `msg`.
-    pub fn of_message(&self) -> &Bytes {
-        &self.of_message
-    }
-
-    /// What follows the request's id in a `res`.
-    pub fn of_response(&self) -> &Bytes {
-        &self.of_response
-    }
-}
-
-/// A sid has no character that JSON would escape, and as a number it stands as it reads.
-fn write_sid(sid: &Sid, out: &mut Vec<u8>) {
-    let quote: &[u8] = if sid.is_number() { b"" } else { b"\"" };
-    for part in [quote, sid.as_str().as_bytes(), quote] {
-        out.extend_from_slice(part);
-    }
+/// The same for the answer to a request, which has neither topic nor reply.
+pub fn response_tail(message: &Message<'_>, out: &mut Vec<u8>) {
+    // A name of a service has no character that JSON would escape.
+    out.extend_from_slice(br#","from":""#);
+    out.extend_from_slice(message.from.as_str().as_bytes());
+    out.push(b'"');
+    write_headers(&message.headers, out);
+    write_payload(message.payload.wire(), out);
+    out.push(b'}');
 }
 
 fn write_payload(payload: WirePayload<'_>, out: &mut Vec<u8>) {

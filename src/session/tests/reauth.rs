@@ -256,6 +256,7 @@ async fn the_same_service_of_another_trust_domain_is_another() {
         deny: current.deny.clone(),
         renewal: current.renewal.clone(),
         limits: current.limits.clone(),
+        dialects: current.dialects.clone(),
     };
     let mut peer = world.open_by(&began, &former.client("orders", 6, 600), || {});
     peer.greeted().await;

@@ -18,8 +18,9 @@ use crate::identity::certificate::Fingerprint;
 use crate::identity::peer::VerifiedPeer;
 use crate::identity::{ServiceIdentity, ServiceName};
 use crate::limits::Limits;
-use crate::protocol::{Headers, Payload};
-use crate::routing::Parcel;
+use crate::protocol::{Dialect, Headers, Payload};
+use crate::routing::{Parcel, Turn};
+use crate::session::transport::plain::Plain;
 use crate::session::{CloseReason, Counts, Origin, Session, SessionId};
 use crate::testing::{Authority, policy};
 use crate::tls;
@@ -65,7 +66,7 @@ impl World {
         let listeners = vec![listener(&authority, trust.clone())];
         let (policy, limits) = (policy(OPEN), Arc::new(limits));
         let (deny, renewal) = (Arc::default(), Arc::default());
-        let mut first = Generation { number: 1, listeners, trust, policy, deny, limits, renewal };
+        let mut first = Generation { number: 1, listeners, trust, policy, deny, limits, dialects: Arc::default(), renewal };
         change(&mut first);
         Self { gateway: Arc::new(Gateway::new("test", first)), authority }
     }
@@ -102,6 +103,17 @@ impl World {
 
     /// One that this generation let in, with something that happens between its verdict and the registration.
     pub(super) fn open_by(&self, generation: &Generation, leaf: &TestLeaf, between: impl FnOnce()) -> Peer {
+        self.open_in(Dialect::Json, generation, leaf, between)
+    }
+
+    /// The same in any dialect.
+    pub(super) fn open_in(
+        &self,
+        dialect: Dialect,
+        generation: &Generation,
+        leaf: &TestLeaf,
+        between: impl FnOnce(),
+    ) -> Peer {
         let verified = VerifiedPeer::proven(generation.trust.verify(&leaf.der, &[], unix_now()).unwrap());
         let standing = verdict::judge(generation, &verified).unwrap();
         let address = IpAddr::from([127, 0, 0, 1]);
@@ -109,9 +121,9 @@ impl World {
         let place = admission.take_service(standing.identity.service(), &generation.limits).unwrap();
         between();
         let origin = Origin { address: (address, 1).into(), listener: 0 };
-        let session = Session::open(self.gateway.clone(), origin, Arc::new(verified), standing, place);
+        let session = Session::open(self.gateway.clone(), origin, dialect, Arc::new(verified), standing, place);
         let (ours, theirs) = tokio::io::duplex(PIPE);
-        let running = tokio::spawn(session.run(theirs, BytesMut::new()));
+        let running = tokio::spawn(session.run(Plain::new(theirs), Vec::new()));
         Peer { stream: ours, buffer: BytesMut::new(), hello: Value::Null, running }
     }
 
@@ -130,6 +142,7 @@ impl World {
             deny: current.deny.clone(),
             renewal: current.renewal.clone(),
             limits: current.limits.clone(),
+            dialects: current.dialects.clone(),
         };
         change(&mut next);
         self.gateway.install(Arc::new(next), tokio::time::Instant::now());
@@ -140,7 +153,7 @@ impl World {
         let from = ServiceName::parse("publisher").unwrap();
         let grants = self.gateway.generation().policy.grants(&from, &[]);
         let topic = Topic::parse(topic).unwrap();
-        let mut lane = self.gateway.router.lane(grants.publish(&topic).unwrap());
+        let (mut lane, mut turn) = (self.gateway.router.lane(grants.publish(&topic).unwrap()), Turn::default());
         let identity = ServiceIdentity::for_test("publisher", "test", &[]);
         let parcel = || Parcel {
             from: &identity,
@@ -150,7 +163,7 @@ impl World {
             reply: None,
             answer_within: None,
         };
-        (0..count).map(|_| self.gateway.router.publish(&mut lane, parcel())).sum()
+        (0..count).map(|_| self.gateway.router.publish(&mut lane, parcel(), &mut turn)).sum()
     }
 
     pub(super) fn change_policy(&self, text: &str) {
@@ -174,7 +187,12 @@ fn named_listener(
 ) -> ListenerState {
     let leaf = authority.gateway(3_600);
     let certificate = tls::certified_key(vec![leaf.der.clone()], leaf.key_der()).unwrap();
-    let rules = UpgradeRules { path: "/".into(), default_dialect: None, origins: OriginRule::DenyPresent };
+    let rules = UpgradeRules {
+        path: "/".into(),
+        nats_path: "/nats".into(),
+        default_dialect: None,
+        origins: OriginRule::DenyPresent,
+    };
     let verifier = Arc::new(ClientVerifier::new(trust));
     let facts = (Fingerprint::of(&leaf.der), u64::MAX);
     ListenerState::new(verifier, certificate, facts, names, false, Arc::new(rules)).unwrap()

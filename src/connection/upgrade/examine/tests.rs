@@ -5,7 +5,12 @@ use super::*;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 fn rules() -> UpgradeRules {
-    UpgradeRules { path: "/".into(), default_dialect: None, origins: OriginRule::DenyPresent }
+    UpgradeRules {
+        path: "/".into(),
+        nats_path: "/nats".into(),
+        default_dialect: None,
+        origins: OriginRule::DenyPresent,
+    }
 }
 
 fn good() -> Vec<(&'static str, &'static str)> {
@@ -110,6 +115,36 @@ fn a_default_dialect_is_answered_without_a_subprotocol() {
         check("GET", "/", &with("sec-websocket-protocol", &["mqtt"]), &rules),
         Err(Fault::SubprotocolUnknown)
     );
+}
+
+#[test]
+fn path_then_subprotocol_then_default_choose_the_dialect() {
+    let (json, nats) = ("portcullis.json.v1", "nats");
+    let (json_default, nats_default) = (Some(Dialect::Json), Some(Dialect::Nats));
+    let table: &[(&str, &[&'static str], Option<Dialect>, Result<Choice, Fault>)] = &[
+        ("/", &[nats], None, Ok((Dialect::Nats, Some(nats)))),
+        ("/", &["mqtt", "nats, portcullis.json.v1"], None, Ok((Dialect::Nats, Some(nats)))),
+        ("/", &["portcullis.json.v1, nats"], nats_default, Ok((Dialect::Json, Some(json)))),
+        ("/", &[], None, Err(Fault::SubprotocolMissing)),
+        ("/", &[], nats_default, Ok((Dialect::Nats, None))),
+        ("/", &[], json_default, Ok((Dialect::Json, None))),
+        ("/", &["mqtt"], nats_default, Err(Fault::SubprotocolUnknown)),
+        ("/nats", &[], None, Ok((Dialect::Nats, None))),
+        ("/nats", &[], json_default, Ok((Dialect::Nats, None))),
+        ("/nats", &[nats], None, Ok((Dialect::Nats, Some(nats)))),
+        ("/nats", &["portcullis.json.v1", nats], None, Ok((Dialect::Nats, Some(nats)))),
+        ("/nats", &[json], None, Err(Fault::SubprotocolContradicts)),
+        ("/nats", &["mqtt"], None, Err(Fault::SubprotocolUnknown)),
+        ("/nats", &["nats,"], None, Err(Fault::SubprotocolList)),
+        ("/nats/", &[nats], None, Err(Fault::Path)),
+        ("/nats?user=x", &[nats], None, Err(Fault::Query)),
+    ];
+    for (target, offered, default_dialect, expected) in table {
+        let rules = UpgradeRules { default_dialect: *default_dialect, ..rules() };
+        let answer = check("GET", target, &with("sec-websocket-protocol", offered), &rules);
+        let choice = answer.map(|accepted| (accepted.dialect, accepted.subprotocol));
+        assert_eq!(choice, *expected, "{target} {offered:?} {default_dialect:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::identity::{Role, ServiceName};
-use crate::protocol::json::{SUBPROTOCOL, encode};
+use crate::protocol::json::{MESSAGE_HEAD, SUBPROTOCOL, encode, message_tail, response_head, response_tail};
 use crate::protocol::{
     Challenge, ErrorCode, ErrorEvent, Event, Grants, Headers, Limits, Message, OkResult, Op, OpId, Payload,
     ReauthCause, Reauthenticated, RevokedBecause, Sid, Standing, WhoAmI,
@@ -17,26 +17,22 @@ use crate::topic::{Pattern, Topic};
 const CHALLENGE: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 
 #[test]
-fn a_message_is_a_head_and_a_shared_tail() {
-    let message = Arc::new(message(Payload::opaque(&b" [1, 2]"[..]), Some("_INBOX.x")));
-    let text = text_of(&Event::Message { sid: sid("s"), message: message.clone() });
-    let tail = r#","topic":"a.\"b","reply":"_INBOX.x","from":"orders","data": [1, 2]}"#;
-    assert_eq!(text, format!(r#"{{"op":"msg","sid":"s"{tail}"#));
-    let first = message.json().of_message().as_ptr();
-    assert_eq!(first, message.json().of_message().as_ptr(), "encoded once");
+fn a_message_ends_alike_for_all_who_receive_it() {
+    let tail = tail_of(&b" [1, 2]"[..], Some("_INBOX.x"));
+    assert_eq!(tail, r#","topic":"a.\"b","reply":"_INBOX.x","from":"orders","data": [1, 2]}"#);
 }
 
 #[test]
 fn a_response_carries_neither_topic_nor_reply() {
-    let message = Arc::new(message(Payload::binary(&b"\xff"[..]), Some("_INBOX.x")));
-    let text = text_of(&Event::Response { id: id(5), message });
-    assert_eq!(text, r#"{"op":"res","id":5,"from":"orders","data_base64":"/w=="}"#);
+    let mut out = Vec::new();
+    response_head(id(5), &mut out);
+    with_message(Payload::binary(&b"\xff"[..]), Some("_INBOX.x"), |message| response_tail(message, &mut out));
+    assert_eq!(out, br#"{"op":"res","id":5,"from":"orders","data_base64":"/w=="}"#);
 }
 
 #[test]
 fn an_empty_payload_has_no_field() {
-    let text = text_of(&Event::Response { id: id(5), message: Arc::new(message(Payload::default(), None)) });
-    assert_eq!(text, r#"{"op":"res","id":5,"from":"orders"}"#);
+    assert_eq!(tail_of(&b""[..], None), r#","topic":"a.\"b","from":"orders"}"#);
 }
 
 #[test]
@@ -45,9 +41,7 @@ fn an_opaque_payload_never_becomes_a_field() {
     let poison: [&[u8]; 5] =
         [br#"1,"from":"x""#, br#"1}{"op":"msg""#, br#""a","data_base64":"eA==""#, b"1//", deep.as_bytes()];
     for bytes in poison {
-        let message = Arc::new(message(Payload::opaque(bytes.to_vec()), None));
-        let value: Value =
-            serde_json::from_str(&text_of(&Event::Response { id: id(1), message })).expect("JSON");
+        let value = message_value(bytes);
         assert_eq!(value["from"], "orders");
         assert!(value.get("data").is_none());
         assert!(value["data_base64"].is_string());
@@ -60,10 +54,12 @@ fn headers_of_one_name_are_grouped() {
     for (name, value) in [("b", "1"), ("a", "\"2\""), ("b", "3")] {
         headers.push(name, value).expect("valid");
     }
-    let topic = Topic::parse("t").expect("valid");
-    let message = Message::new(topic, service(), Payload::default(), headers.build(), None);
-    let text = text_of(&Event::Response { id: id(1), message: Arc::new(message) });
-    assert_eq!(text, r#"{"op":"res","id":1,"from":"orders","headers":{"b":["1","3"],"a":"\"2\""}}"#);
+    let (topic, from) = (Topic::parse("t").expect("valid"), service());
+    let (payload, headers) = (Payload::default(), headers.build());
+    let message = Message { topic: &topic, from: &from, payload, headers, reply: None };
+    let mut out = Vec::new();
+    message_tail(&message, &mut out);
+    assert_eq!(out, br#","topic":"t","from":"orders","headers":{"b":["1","3"],"a":"\"2\""}}"#);
 }
 
 #[test]
@@ -151,18 +147,27 @@ fn every_error_code_has_its_word() {
 proptest! {
     #[test]
     fn any_bytes_make_one_frame_with_the_true_sender(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-        let message = Arc::new(message(Payload::opaque(bytes), None));
-        let value = value_of(&Event::Message { sid: sid("s"), message });
-        prop_assert_eq!(&value["from"], "orders");
+        prop_assert_eq!(&message_value(&bytes)["from"], "orders");
     }
 
     #[test]
     fn any_fragment_of_json_makes_one_frame(text in "[\\[\\]{}\":,0-9a-df-z\\\\ ]{0,24}") {
-        let message = Arc::new(message(Payload::opaque(text), None));
-        let value = value_of(&Event::Message { sid: sid("s"), message });
+        let value = message_value(text.as_bytes());
         prop_assert_eq!(&value["from"], "orders");
         prop_assert_eq!(value.as_object().map(|fields| fields.len() <= 5), Some(true));
     }
+}
+
+/// The frame of a subscriber to which a NATS client published these bytes.
+fn message_value(bytes: &[u8]) -> Value {
+    let head = String::from_utf8(MESSAGE_HEAD.to_vec()).expect("UTF-8");
+    serde_json::from_str(&format!("{head}1{}", tail_of(bytes, None))).expect("JSON")
+}
+
+fn tail_of(bytes: &[u8], reply: Option<&str>) -> String {
+    let mut out = Vec::new();
+    with_message(Payload::opaque(bytes), reply, |message| message_tail(message, &mut out));
+    String::from_utf8(out).expect("UTF-8")
 }
 
 fn text_of(event: &Event) -> String {
@@ -175,9 +180,10 @@ fn value_of(event: &Event) -> Value {
     serde_json::from_str(&text_of(event)).expect("JSON")
 }
 
-fn message(payload: Payload, reply: Option<&str>) -> Message {
+fn with_message(payload: Payload<'_>, reply: Option<&str>, look: impl FnOnce(&Message<'_>)) {
+    let (topic, from) = (Topic::parse("a.\"b").expect("valid"), service());
     let reply = reply.map(|reply| Topic::parse(reply).expect("valid"));
-    Message::new(Topic::parse("a.\"b").expect("valid"), service(), payload, Headers::EMPTY, reply)
+    look(&Message { topic: &topic, from: &from, payload, headers: Headers::EMPTY, reply });
 }
 
 fn standing() -> Standing {

@@ -1,0 +1,146 @@
+//! A session's bytes over TLS: many records by one system call, both ways.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead, IoSlice, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustls::ServerConnection;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use crate::session::Transport;
+
+/// Bytes read from a socket at once: several TLS records, or hundreds of small ones.
+const READ: usize = 64 * 1024;
+
+thread_local! {
+    /// What was read and is decrypted at once. One for each thread, because hardly a session has something to read.
+    static CIPHERTEXT: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// TLS over a socket, after its handshake.
+pub struct TlsTransport {
+    socket: TcpStream,
+    tls: ServerConnection,
+    /// Nothing more comes.
+    at_end: bool,
+    is_closing: bool,
+}
+
+impl TlsTransport {
+    pub fn new(stream: TlsStream<TcpStream>) -> Self {
+        let (socket, mut tls) = stream.into_inner();
+        // What is taken over is bounded by the session, which takes nothing over while something waits.
+        tls.set_buffer_limit(None);
+        Self { socket, tls, at_end: false, is_closing: false }
+    }
+
+    /// Moves what is decrypted to `into`.
+    fn drain(&mut self, into: &mut Vec<u8>) -> usize {
+        let (mut reader, mut moved) = (self.tls.reader(), 0);
+        // An error is the end, or that nothing is there now.
+        while let Ok(plaintext @ [_, ..]) = reader.fill_buf() {
+            let length = plaintext.len();
+            into.extend_from_slice(plaintext);
+            reader.consume(length);
+            moved += length;
+        }
+        moved
+    }
+
+    /// Decrypts records; the rest of one that is not whole stays in the connection.
+    fn decrypt(&mut self, mut ciphertext: &[u8], into: &mut Vec<u8>) -> Result<(), Ended> {
+        while !ciphertext.is_empty() {
+            self.tls.read_tls(&mut ciphertext).map_err(|_| Ended)?;
+            let state = self.tls.process_new_packets().map_err(|_| Ended)?;
+            if state.plaintext_bytes_to_read() > 0 {
+                self.drain(into);
+            }
+            if state.peer_has_closed() {
+                return Err(Ended);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing more comes from the peer.
+struct Ended;
+
+impl Transport for TlsTransport {
+    fn poll_read(&mut self, context: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<usize> {
+        // What came along with the last bytes of the handshake or of the upgrade request.
+        let moved = self.drain(into);
+        if moved > 0 {
+            return Poll::Ready(moved);
+        }
+        let before = into.len();
+        while !self.at_end {
+            if ready!(self.socket.poll_read_ready(context)).is_err() {
+                return Poll::Ready(0);
+            }
+            let came = CIPHERTEXT.with_borrow_mut(|ciphertext| match self.socket.try_read(ciphertext) {
+                Ok(0) => Err(Ended),
+                Ok(read) => self.decrypt(ciphertext.get(..read).unwrap_or_default(), into),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+                Err(_) => Err(Ended),
+            });
+            self.at_end = came.is_err();
+            let moved = into.len() - before;
+            if moved > 0 {
+                return Poll::Ready(moved);
+            }
+        }
+        Poll::Ready(0)
+    }
+
+    fn take(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()> {
+        self.tls.writer().write_vectored(plaintext).map(|_| ())
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.tls.wants_write()
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            match self.tls.write_tls(&mut Socket(&self.socket)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_write_ready(context))?;
+                }
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !std::mem::replace(&mut self.is_closing, true) {
+            self.tls.send_close_notify();
+        }
+        while self.is_waiting() {
+            if ready!(self.poll_write(context))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+/// Writes what the system takes without waiting.
+struct Socket<'s>(&'s TcpStream);
+
+impl Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

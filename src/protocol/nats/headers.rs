@@ -1,0 +1,71 @@
+//! The header block of `HPUB`: a version line, then `Name: value` lines, then an empty one.
+
+use crate::protocol::{HeaderError, Headers};
+
+/// Why a header block is refused; the message is not published then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderFault {
+    #[error("a header block begins with the line `NATS/1.0` alone; only the gateway tells a status")]
+    Version,
+    #[error("a header is a line `Name: value` in UTF-8, and an empty line ends them")]
+    Line,
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+}
+
+/// Reads a block. White space around a value does not count (RFC 9110, section 5.5).
+pub(super) fn parse(block: &[u8]) -> Result<Headers, HeaderFault> {
+    let text = std::str::from_utf8(block).map_err(|_| HeaderFault::Line)?;
+    let lines = text.strip_prefix("NATS/1.0\r\n").ok_or(HeaderFault::Version)?;
+    let lines = lines.strip_suffix("\r\n").filter(|lines| lines.is_empty() || lines.ends_with("\r\n"));
+    let lines = lines.ok_or(HeaderFault::Line)?;
+    let mut headers = Headers::builder();
+    for line in lines.split_terminator("\r\n") {
+        let (name, value) = line.split_once(':').ok_or(HeaderFault::Line)?;
+        headers.push(name, value.trim_matches([' ', '\t']))?;
+    }
+    Ok(headers.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(block: &str) -> Result<Vec<(String, String)>, HeaderFault> {
+        let headers = parse(block.as_bytes())?;
+        Ok(headers.iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    #[test]
+    fn lines_are_headers_in_their_order() {
+        let block = "NATS/1.0\r\na: 1\r\nB:2\r\na:  größe \r\nempty:\r\nc: x: y\r\n\r\n";
+        let expected = [("a", "1"), ("B", "2"), ("a", "größe"), ("empty", ""), ("c", "x: y")];
+        assert_eq!(list(block), Ok(expected.map(|(name, value)| (name.into(), value.into())).to_vec()));
+        assert_eq!(list("NATS/1.0\r\n\r\n"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_could_forge_or_inject_is_refused() {
+        let cases = [
+            ("", HeaderFault::Version),
+            ("NATS/1.0 503\r\n\r\n", HeaderFault::Version),
+            ("NATS/1.0 100 Idle\r\na: b\r\n\r\n", HeaderFault::Version),
+            ("HTTP/1.1\r\n\r\n", HeaderFault::Version),
+            ("NATS/1.0\r\n", HeaderFault::Line),
+            ("NATS/1.0\r\na: b\r\n", HeaderFault::Line),
+            ("NATS/1.0\r\nno colon\r\n\r\n", HeaderFault::Line),
+            ("NATS/1.0\r\n\r\na: b\r\n\r\n", HeaderFault::Line),
+            ("NATS/1.0\r\na: b\nc: d\r\n\r\n", HeaderError::Value.into()),
+            ("NATS/1.0\r\na: b\rc\r\n\r\n", HeaderError::Value.into()),
+            ("NATS/1.0\r\na : b\r\n\r\n", HeaderError::Name.into()),
+            ("NATS/1.0\r\n a: b\r\n\r\n", HeaderError::Name.into()),
+            ("NATS/1.0\r\n: b\r\n\r\n", HeaderError::Name.into()),
+            ("NATS/1.0\r\nPortcullis-From: admin\r\n\r\n", HeaderError::Reserved.into()),
+            ("NATS/1.0\r\npOrTcUlLiS-x: y\r\n\r\n", HeaderError::Reserved.into()),
+        ];
+        for (block, fault) in cases {
+            assert_eq!(list(block), Err(fault), "{block:?}");
+        }
+        assert_eq!(parse(b"NATS/1.0\r\na: \xff\r\n\r\n").map(|_| ()), Err(HeaderFault::Line));
+    }
+}

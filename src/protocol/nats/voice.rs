@@ -1,0 +1,130 @@
+//! What the gateway says to one session of this dialect.
+
+use std::sync::Arc;
+
+use super::connect::Connect;
+use super::encode::{own_message, write_error};
+use super::info::Info;
+use super::violation::violation;
+use crate::protocol::{Event, OkResult, Sid, Standing, json};
+use crate::topic::{Pattern, Topic};
+
+/// Where a session is told that its certificate ends.
+const REAUTH_REQUIRED: &str = "$SYS.SESSION.REAUTH_REQUIRED";
+/// Where a session is told that a subscription was taken away.
+const REVOKED_SUB: &str = "$SYS.SESSION.REVOKED_SUB";
+/// Subscriptions to what the gateway tells a session.
+const MOST_LISTENING: usize = 16;
+
+/// What is said depends on what the client said of itself, and on what it listens to.
+#[derive(Default)]
+pub struct Voice {
+    connect: Connect,
+    listening: Vec<(Sid, Pattern)>,
+    greeting: Option<Box<Greeting>>,
+}
+
+/// What every `INFO` of a session repeats.
+struct Greeting {
+    session: Arc<str>,
+    gateway: Arc<str>,
+    service: Box<str>,
+    max_payload: usize,
+}
+
+impl Voice {
+    /// Speaks as the client wants it from now on.
+    pub fn connect(&mut self, connect: Connect) {
+        self.connect = connect;
+    }
+
+    pub fn options(&self) -> &Connect {
+        &self.connect
+    }
+
+    /// Tells this subscription from now on what its pattern matches. Whether there was room for it.
+    pub fn listen(&mut self, sid: Sid, pattern: Pattern) -> bool {
+        let has_room = self.listening.len() < MOST_LISTENING;
+        if has_room {
+            self.listening.push((sid, pattern));
+        }
+        has_room
+    }
+
+    /// Tells this subscription nothing any more. Whether there was one.
+    pub fn forget(&mut self, sid: &Sid) -> bool {
+        let before = self.listening.len();
+        self.listening.retain(|(listening, _)| listening != sid);
+        self.listening.len() < before
+    }
+
+    pub fn is_listening(&self, sid: &Sid) -> bool {
+        self.listening.iter().any(|(listening, _)| listening == sid)
+    }
+
+    /// Appends what an event is to this session; maybe nothing.
+    pub fn say(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match event {
+            Event::Hello(standing) => {
+                self.greeting = Some(Box::new(Greeting::of(standing)));
+                self.inform(false, &[], out);
+            }
+            Event::Draining { alternatives, .. } => self.inform(true, alternatives, out),
+            // What else an operation returns goes to whoever asked, in `answer`.
+            Event::Ok { result: OkResult::Empty, .. } => {
+                if self.connect.verbose {
+                    out.extend_from_slice(b"+OK\r\n");
+                }
+            }
+            Event::Ok { result: OkResult::WhoAmI(_) | OkResult::Reauthenticated(_), .. } => {}
+            Event::Error(error) => match violation(error) {
+                Some(text) => write_error(&text, out),
+                None if self.connect.verbose => out.extend_from_slice(b"+OK\r\n"),
+                None => {}
+            },
+            Event::ReauthRequired { .. } => self.tell(REAUTH_REQUIRED, event, out),
+            Event::SubscriptionRevoked { topic, .. } => {
+                // As nats-server does when its permissions are reloaded.
+                write_error(&format!("Permissions Violation for Subscription to \"{topic}\""), out);
+                self.tell(REVOKED_SUB, event, out);
+            }
+        }
+    }
+
+    /// Appends the answer to a question that a client published, for its subscription `sid` on `reply`.
+    pub fn answer(&self, reply: &Topic, sid: &Sid, answer: &Event, out: &mut Vec<u8>) {
+        own_message(reply.as_str(), sid, &document(answer), out);
+    }
+
+    fn inform(&self, is_draining: bool, alternatives: &[String], out: &mut Vec<u8>) {
+        let Some(greeting) = &self.greeting else { return };
+        let Greeting { session, gateway, service, max_payload } = &**greeting;
+        let info = Info::new(session, gateway, service, *max_payload);
+        Info { is_draining, connect_urls: alternatives, ..info }.write(out);
+    }
+
+    fn tell(&self, name: &str, event: &Event, out: &mut Vec<u8>) {
+        let Ok(topic) = Topic::parse(name) else { return };
+        for (sid, _) in self.listening.iter().filter(|(_, pattern)| pattern.matches(&topic)) {
+            own_message(name, sid, &document(event), out);
+        }
+    }
+}
+
+impl Greeting {
+    fn of(standing: &Standing) -> Self {
+        Self {
+            session: standing.session.clone(),
+            gateway: standing.gateway.clone(),
+            service: standing.service.as_str().into(),
+            max_payload: standing.limits.max_payload,
+        }
+    }
+}
+
+/// An event as the other dialect has it: one JSON object.
+fn document(event: &Event) -> Vec<u8> {
+    let mut out = Vec::new();
+    json::encode(event, &mut out);
+    out
+}

@@ -1,0 +1,152 @@
+//! What the NATS dialect has beside commands: what a client says of itself, its pings, and questions to the gateway.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::fault::Fault;
+use super::wire::Writer;
+use super::{CloseReason, Session};
+use crate::protocol::json::DecodeError;
+pub(super) use crate::protocol::nats::Connect;
+use crate::protocol::nats::{self, HeaderFault, Operation};
+use crate::protocol::{Command, Dialect, ErrorCode, ErrorEvent, Event, Form, Op, OkResult, OpId, Sid};
+use crate::topic::{Pattern, Topic};
+
+/// How sessions speak, beside what they say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialectSettings {
+    /// Messages tell NATS clients their verified sender, in a header.
+    pub stamp_sender: bool,
+    /// A NATS client that gives credentials is turned away; otherwise they have no effect.
+    pub refuse_credentials: bool,
+    /// Where else clients can go when the gateway drains: whole `wss://` URLs.
+    pub alternatives: Arc<[String]>,
+}
+
+impl Default for DialectSettings {
+    fn default() -> Self {
+        Self { stamp_sender: true, refuse_credentials: false, alternatives: Arc::from([]) }
+    }
+}
+
+/// In which form a session is sent messages that are published from now on.
+pub(super) fn form(dialect: Dialect, client: &Connect, settings: &DialectSettings) -> Form {
+    match dialect {
+        Dialect::Json => Form::Json,
+        Dialect::Nats if !client.headers => Form::Nats(nats::Form::Headerless),
+        Dialect::Nats if settings.stamp_sender => Form::Nats(nats::Form::Stamped),
+        Dialect::Nats => Form::Nats(nats::Form::AsPublished),
+    }
+}
+
+impl Session {
+    /// One operation of a NATS client.
+    pub(super) fn receive_nats(
+        &mut self,
+        operation: Operation<'_>,
+        writer: &mut Writer,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        match operation {
+            Operation::Command(command) => self.receive(Ok(command), writer, now),
+            Operation::Connect(client) => self.connect(client, writer),
+            Operation::Ping => {
+                if self.rate.take().is_err() {
+                    return self.faults.over_rate(&self.limits);
+                }
+                if let Some((_, out)) = writer.nats() {
+                    out.extend_from_slice(b"PONG\r\n");
+                }
+                Ok(())
+            }
+            Operation::Pong => Ok(()),
+            Operation::Ask { command, reply } => self.answer(command, reply, writer, now),
+            Operation::Listen { sid, pattern } => self.listen(sid, pattern, writer),
+            Operation::Refused(fault) => self.refuse(fault, writer),
+        }
+    }
+
+    /// Takes over how the client wants to be spoken to.
+    fn connect(&mut self, client: Connect, writer: &mut Writer) -> Result<(), CloseReason> {
+        let settings = self.gateway.generation().dialects.clone();
+        if client.has_credentials && settings.refuse_credentials {
+            return Err(CloseReason::CredentialsRefused);
+        }
+        self.outbox.set_form(form(self.dialect, &client, &settings));
+        if let Some((voice, _)) = writer.nats() {
+            voice.connect(client);
+        }
+        writer.event(&done());
+        Ok(())
+    }
+
+    /// Executes what a client asked the gateway itself, and answers it at `reply`, for that of its subscriptions which hears it.
+    fn answer(
+        &mut self,
+        command: Result<Command<'_>, DecodeError>,
+        reply: Option<&str>,
+        writer: &mut Writer,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        let listener = reply.and_then(|reply| {
+            let reply = Topic::parse(reply).ok()?;
+            let sid = self.hearing(&reply)?;
+            Some((reply, sid))
+        });
+        let answer = self.perform(command, writer, now);
+        if let (Some((reply, sid)), Some(event), Some((voice, out))) = (listener, &answer.event, writer.nats()) {
+            voice.answer(&reply, &sid, event, out);
+        }
+        writer.event(&done());
+        self.conclude(&answer, writer)
+    }
+
+    /// The session's own subscription that hears what is published on `topic`.
+    pub(super) fn hearing(&self, topic: &Topic) -> Option<Sid> {
+        self.subscriptions.iter().find(|(_, subscription)| subscription.pattern().matches(topic)).map(|(sid, _)| sid.clone())
+    }
+
+    /// Subscribes to what the gateway tells the session. The router never hears of it.
+    fn listen(&mut self, sid: Sid, pattern: &str, writer: &mut Writer) -> Result<(), CloseReason> {
+        let parsed = Pattern::parse(pattern).map_err(Fault::Topic);
+        let Some((voice, _)) = writer.nats() else { return Ok(()) };
+        let code = match parsed {
+            Err(_) => Some(ErrorCode::BadMessage),
+            Ok(_) if voice.is_listening(&sid) || self.subscriptions.contains_key(&sid) => Some(ErrorCode::BadMessage),
+            Ok(pattern) => (!voice.listen(sid.clone(), pattern)).then_some(ErrorCode::LimitExceeded),
+        };
+        writer.event(&match code {
+            None => done(),
+            Some(code) => {
+                let error = ErrorEvent::new(code, "");
+                Event::Error(Box::new(ErrorEvent { op: Some(Op::Subscribe), sid: Some(sid), ..error }))
+            }
+        });
+        Ok(())
+    }
+
+    /// Tells of a message that was not published.
+    fn refuse(&mut self, fault: HeaderFault, writer: &mut Writer) -> Result<(), CloseReason> {
+        if let Some((_, out)) = writer.nats() {
+            nats::write_error(&format!("Invalid Message Header: {fault}"), out);
+        }
+        self.faults.count(&self.limits)
+    }
+
+    /// Tells a client that asked for it that nobody receives its request.
+    pub(super) fn tell_no_responders(&self, reply: &Topic, writer: &mut Writer) {
+        if let Some(sid) = self.hearing(reply)
+            && let Some((voice, out)) = writer.nats()
+            && voice.options().no_responders
+            && voice.options().headers
+        {
+            nats::no_responders(reply.as_str(), &sid, out);
+        }
+    }
+}
+
+/// Success of an operation that returns nothing.
+fn done() -> Event {
+    Event::Ok { id: OpId::ZERO, result: OkResult::Empty }
+}

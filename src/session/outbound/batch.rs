@@ -1,0 +1,171 @@
+//! Encoded messages in the order in which they came: the bytes of all in one piece, and beside them whose they are.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Load;
+use crate::routing::Subscription;
+use crate::topic::Topic;
+
+/// What a message takes beside its bytes, at most.
+const MESSAGE_BYTES: usize = 128;
+/// Bytes of room that an empty batch keeps after it was well filled.
+const RETAINED_BUSY: usize = 64 * 1024;
+
+/// What waits. Most of it are runs, so that what is to be known of a message is kept once for many.
+#[derive(Default)]
+pub struct Batch {
+    items: VecDeque<Item>,
+    bytes: Vec<u8>,
+    /// How many of `bytes` are done with.
+    done: usize,
+    /// Of each message that lies in `bytes`, how many of them are its own.
+    lengths: VecDeque<u32>,
+    /// What is done with and not settled.
+    unsettled: Load,
+}
+
+/// One thing that waits.
+pub enum Item {
+    Run(Run),
+    /// The answer to the session's request with this number, but for the head of its frame.
+    Response {
+        request: u64,
+        tail: Vec<u8>,
+    },
+}
+
+/// Messages on one topic for one subscription, one behind the other.
+pub struct Run {
+    pub subscription: Arc<Subscription>,
+    pub topic: Topic,
+    /// Where an answer goes and how long one may come, where the message asks for it; such a message stands alone.
+    pub answer: Option<(Topic, Duration)>,
+    /// The rest of a message whose end it shares with others; such a message stands alone.
+    pub shared: Option<Bytes>,
+    messages: usize,
+}
+
+/// Whole messages of a run, taken off a batch.
+pub struct Piece<'b> {
+    pub messages: usize,
+    pub bytes: &'b [u8],
+    /// What follows the bytes.
+    pub shared: Option<Bytes>,
+}
+
+impl Run {
+    fn continues(&self, subscription: &Arc<Subscription>, topic: &Topic) -> bool {
+        self.answer.is_none()
+            && self.shared.is_none()
+            && Arc::ptr_eq(&self.subscription, subscription)
+            && self.topic.is_same(topic)
+    }
+}
+
+impl Batch {
+    /// What a message of so many bytes counts.
+    pub fn cost(bytes: usize) -> usize {
+        bytes.saturating_add(MESSAGE_BYTES)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Adds a message; `write` appends its bytes and returns the end that it shares with others.
+    pub(super) fn add_message(
+        &mut self,
+        subscription: &Arc<Subscription>,
+        topic: &Topic,
+        answer: Option<(Topic, Duration)>,
+        write: impl FnOnce(&mut Vec<u8>) -> Option<Bytes>,
+    ) {
+        let start = self.bytes.len();
+        let shared = write(&mut self.bytes);
+        // What a message may have is counted in megabytes.
+        self.lengths.push_back(u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX));
+        let stands_alone = answer.is_some() || shared.is_some();
+        match self.items.back_mut() {
+            Some(Item::Run(run)) if !stands_alone && run.continues(subscription, topic) => run.messages += 1,
+            _ => {
+                let (subscription, topic) = (subscription.clone(), topic.clone());
+                self.items.push_back(Item::Run(Run { subscription, topic, answer, shared, messages: 1 }));
+            }
+        }
+    }
+
+    pub(super) fn add_response(&mut self, request: u64, tail: Vec<u8>) {
+        self.items.push_back(Item::Response { request, tail });
+    }
+
+    /// What comes next.
+    pub fn front(&self) -> Option<&Item> {
+        self.items.front()
+    }
+
+    /// Takes up to `most` messages off the run at the front, and no more of them once they have `enough` bytes.
+    pub fn cut(&mut self, most: usize, enough: usize) -> Piece<'_> {
+        let mut piece = Piece { messages: 0, bytes: &[], shared: None };
+        let Some(Item::Run(run)) = self.items.front_mut() else { return piece };
+        let (start, mut length) = (self.done, 0);
+        while piece.messages < most.min(run.messages)
+            && length < enough
+            && let Some(own) = self.lengths.pop_front()
+        {
+            length += own as usize;
+            piece.messages += 1;
+        }
+        run.messages -= piece.messages;
+        piece.shared = run.shared.take();
+        if run.messages == 0 {
+            self.items.pop_front();
+        }
+        self.done += length;
+        let shared = piece.shared.as_ref().map_or(0, Bytes::len);
+        self.unsettled.messages += piece.messages;
+        self.unsettled.bytes += length + shared + piece.messages * MESSAGE_BYTES;
+        piece.bytes = self.bytes.get(start..self.done).unwrap_or_default();
+        piece
+    }
+
+    /// Takes the answer at the front.
+    pub fn take_response(&mut self) -> Option<Vec<u8>> {
+        let Item::Response { .. } = self.items.front()? else { return None };
+        let Some(Item::Response { tail, .. }) = self.items.pop_front() else { return None };
+        self.unsettled.messages += 1;
+        self.unsettled.bytes += Self::cost(tail.len());
+        Some(tail)
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// What is done with since the last call.
+    pub(super) fn settle(&mut self) -> Load {
+        std::mem::take(&mut self.unsettled)
+    }
+
+    /// Gives an empty batch's room back.
+    pub(super) fn rest(&mut self) {
+        *self = Self { unsettled: self.unsettled, ..Self::default() };
+    }
+
+    /// Makes an empty batch ready to be filled anew. Its room stays while it is used: to give it back and take it again for
+    /// every burst costs more than the burst.
+    pub(super) fn empty(&mut self) {
+        let (used, room) = (self.bytes.len(), self.bytes.capacity());
+        if room > RETAINED_BUSY || used < room / 4 {
+            self.rest();
+        } else {
+            self.bytes.clear();
+            self.lengths.clear();
+            self.done = 0;
+        }
+    }
+}

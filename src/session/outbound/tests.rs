@@ -1,0 +1,168 @@
+//! The bounds of a queue, and what it keeps of the order and the ends of its messages.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::config::parse_policy;
+use crate::identity::{ServiceIdentity, ServiceName};
+use crate::policy::Policy;
+use crate::protocol::{Headers, Payload, Sid};
+use crate::routing::Router;
+use crate::session::SessionId;
+use crate::topic::{Pattern, Topic};
+
+const OPEN_POLICY: &str = "[[grant]]\nname = \"all\"\nservices = [\"*\"]\nsubscribe = [\">\"]\n";
+
+struct World {
+    outbox: Arc<Outbox>,
+    first: Arc<Subscription>,
+    second: Arc<Subscription>,
+    topic: Topic,
+    from: ServiceName,
+}
+
+impl World {
+    fn new(most_messages: usize, most_bytes: usize, form: Form) -> Self {
+        let router = Router::default();
+        let outbox = Arc::new(Outbox::new(most_messages, most_bytes, form));
+        let grants = Policy::new(parse_policy(OPEN_POLICY).unwrap()).unwrap();
+        let identity = ServiceIdentity::for_test("orders", "test", &[]);
+        let subscribe = |sid: u64| {
+            let permit = grants.grants(identity.service(), &[]).subscribe(&Pattern::parse("a").unwrap(), None);
+            let sid = Sid::from_number(sid).unwrap();
+            router.subscribe(permit.unwrap(), SessionId::random(), sid, true, outbox.clone(), 8).unwrap()
+        };
+        Self {
+            first: subscribe(1),
+            second: subscribe(2),
+            outbox: outbox.clone(),
+            topic: Topic::parse("a").unwrap(),
+            from: ServiceName::parse("billing").unwrap(),
+        }
+    }
+
+    fn deliver(&self, subscription: &Arc<Subscription>, payload: &[u8]) -> Queued {
+        self.deliver_all(&[subscription], payload).remove(0)
+    }
+
+    fn deliver_all(&self, subscriptions: &[&Arc<Subscription>], payload: &[u8]) -> Vec<Queued> {
+        let message = Message {
+            topic: &self.topic,
+            from: &self.from,
+            payload: Payload::opaque(payload),
+            headers: Headers::EMPTY,
+            reply: None,
+        };
+        let mut scratch = Vec::new();
+        let mut encodings = Encodings::new(&message, &mut scratch);
+        subscriptions.iter().map(|to| self.outbox.deliver(to, &mut encodings, None)).collect()
+    }
+}
+
+const PLAIN: Form = Form::Nats(crate::protocol::nats::Form::Headerless);
+
+#[test]
+fn the_bound_holds_in_messages_and_a_session_that_overflowed_takes_nothing_more() {
+    let world = World::new(2, usize::MAX, PLAIN);
+    assert_eq!(world.deliver(&world.first, b"1"), Queued::First);
+    assert_eq!(world.deliver(&world.first, b"2"), Queued::Behind);
+    assert_eq!(world.deliver(&world.first, b"3"), Queued::Refused);
+    let mut batch = Batch::default();
+    assert!(world.outbox.has_overflowed() && world.outbox.take(&mut batch));
+    batch.cut(usize::MAX, usize::MAX);
+    world.outbox.take(&mut batch);
+    assert_eq!(world.deliver(&world.first, b"4"), Queued::Refused);
+}
+
+#[test]
+fn what_was_taken_counts_until_it_is_written() {
+    let bytes = "MSG a 1 1\r\n1\r\n".len();
+    let world = World::new(usize::MAX, 2 * Batch::cost(bytes), PLAIN);
+    world.deliver(&world.first, b"1");
+    world.deliver(&world.first, b"2");
+    let mut batch = Batch::default();
+    world.outbox.take(&mut batch);
+    assert_eq!(batch.cut(1, usize::MAX).bytes, b"MSG a 1 1\r\n1\r\n");
+    world.outbox.take(&mut batch);
+    assert_eq!(world.deliver(&world.first, b"3"), Queued::First, "one is written");
+    assert_eq!(world.deliver(&world.first, b"4"), Queued::Refused, "one is not");
+}
+
+#[test]
+fn messages_keep_their_order_and_their_ends() {
+    let world = World::new(usize::MAX, usize::MAX, PLAIN);
+    for (to, payload) in [(&world.first, "1"), (&world.first, "22"), (&world.second, "3"), (&world.first, "4")] {
+        world.deliver(to, payload.as_bytes());
+    }
+    let mut batch = Batch::default();
+    world.outbox.take(&mut batch);
+    let piece = batch.cut(1, usize::MAX);
+    assert_eq!((piece.messages, piece.bytes), (1, &b"MSG a 1 1\r\n1\r\n"[..]));
+    let piece = batch.cut(usize::MAX, 1);
+    assert_eq!((piece.messages, piece.bytes), (1, &b"MSG a 1 2\r\n22\r\n"[..]));
+    let Some(Item::Run(run)) = batch.front() else { panic!("a run") };
+    assert!(Arc::ptr_eq(&run.subscription, &world.second));
+    assert_eq!(batch.cut(usize::MAX, usize::MAX).bytes, b"MSG a 2 1\r\n3\r\n");
+    assert_eq!(batch.cut(usize::MAX, usize::MAX).bytes, b"MSG a 1 1\r\n4\r\n");
+    assert!(batch.is_empty() && batch.front().is_none());
+}
+
+#[test]
+fn messages_of_one_subscription_are_taken_together_up_to_what_is_enough() {
+    let world = World::new(usize::MAX, usize::MAX, PLAIN);
+    (0..10).for_each(|_| assert_ne!(world.deliver(&world.first, b"x"), Queued::Refused));
+    let mut batch = Batch::default();
+    world.outbox.take(&mut batch);
+    assert_eq!(batch.cut(usize::MAX, 15).messages, 2);
+    assert_eq!(batch.cut(usize::MAX, usize::MAX).messages, 8);
+}
+
+#[test]
+fn the_end_of_a_large_message_is_shared_by_all_who_receive_it() {
+    let world = World::new(usize::MAX, usize::MAX, Form::Json);
+    world.deliver_all(&[&world.first, &world.second], &[b'1'; 10_000]);
+    let mut batch = Batch::default();
+    world.outbox.take(&mut batch);
+    let shared: Vec<Bytes> = (0..2)
+        .map(|_| {
+            let piece = batch.cut(usize::MAX, usize::MAX);
+            assert!(piece.messages == 1 && piece.bytes.len() < 100);
+            piece.shared.expect("shared")
+        })
+        .collect();
+    assert_eq!(shared[0].as_ptr(), shared[1].as_ptr());
+    assert!(shared[0].starts_with(br#","topic":"a","from":"billing","data":111"#));
+}
+
+#[test]
+fn a_closed_outbox_takes_nothing_and_keeps_nothing() {
+    let world = World::new(usize::MAX, usize::MAX, PLAIN);
+    world.deliver(&world.first, b"1");
+    world.outbox.close();
+    assert_eq!(world.deliver(&world.first, b"2"), Queued::Refused);
+    let mut batch = Batch::default();
+    assert!(!world.outbox.take(&mut batch));
+}
+
+#[test]
+fn rest_gives_the_room_of_a_burst_back() {
+    let world = World::new(usize::MAX, usize::MAX, PLAIN);
+    (0..1_000).for_each(|_| assert_ne!(world.deliver(&world.first, &[b'x'; 40]), Queued::Refused));
+    let mut batch = Batch::default();
+    world.outbox.take(&mut batch);
+    while batch.front().is_some() {
+        batch.cut(usize::MAX, usize::MAX);
+    }
+    world.outbox.rest(&mut batch);
+    assert_eq!(batch.room(), 0);
+}
+
+#[tokio::test]
+async fn a_signal_is_not_lost_between_two_waits() {
+    let outbox = Outbox::new(1, 1, PLAIN);
+    outbox.signal();
+    outbox.signal();
+    outbox.signalled().await;
+    let (signalled, ()) = tokio::join!(async { outbox.signalled().await }, async { outbox.signal() });
+    assert_eq!(signalled, ());
+}
