@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 
 from nats.errors import MaxPayloadError, NoRespondersError
-from sessions import PATIENCE_SECONDS, Events, json_session, receive, session, signal_gateway, subscribed
+from sessions import PATIENCE_SECONDS, Events, json_session, receive, session, settled, signal_gateway, subscribed
 
 MAX_PAYLOAD = 524288
 
@@ -56,8 +56,8 @@ async def queue_group():
             await checkout.publish("orders.created", str(number).encode())
         await asyncio.wait_for(everything.wait(), PATIENCE_SECONDS)
         # What else might be under way arrives before the answers.
-        await first.flush(PATIENCE_SECONDS)
-        await second.flush(PATIENCE_SECONDS)
+        await settled(first)
+        await settled(second)
         assert sorted(received[first] + received[second]) == list(range(200)), received
         assert received[first] and received[second], "one member got everything"
 
@@ -113,7 +113,7 @@ async def no_echo():
     async with session("checkout", no_echo=True) as quiet, session("checkout") as other:
         own = await subscribed(quiet, "services.checkout.>")
         await quiet.publish("services.checkout.mine", b"")
-        await quiet.flush(PATIENCE_SECONDS)
+        await settled(quiet)
         await other.publish("services.checkout.theirs", b"")
         assert (await receive(own)).subject == "services.checkout.theirs"
 
@@ -154,12 +154,12 @@ async def unsubscribe_after_max():
     async with session("billing") as billing, session("checkout") as checkout:
         orders = await subscribed(billing, "orders.created")
         await orders.unsubscribe(limit=3)
-        await billing.flush(PATIENCE_SECONDS)
+        await settled(billing)
         for number in range(5):
             await checkout.publish("orders.created", str(number).encode())
-        await checkout.flush(PATIENCE_SECONDS)
+        await settled(checkout)
         assert [int((await receive(orders)).data) for _ in range(3)] == [0, 1, 2]
-        await billing.flush(PATIENCE_SECONDS)
+        await settled(billing)
         assert billing.stats["in_msgs"] == 3, "the gateway sent more than was asked for"
 
 
@@ -174,7 +174,7 @@ async def drain_subscription():
         others = await subscribed(billing, "orders.paid")
         for number in range(50):
             await checkout.publish("orders.created", str(number).encode())
-        await checkout.flush(PATIENCE_SECONDS)
+        await settled(checkout)
         await asyncio.wait_for(drained.drain(), PATIENCE_SECONDS)
         assert received == list(range(50)), received
         for subject in ("orders.created", "orders.paid"):

@@ -68,10 +68,17 @@ async def json_session(service):
         yield socket
 
 
+async def settled(client):
+    """What the client sent has been taken, and what was on its way to it has come."""
+    # Its `flush` sends the PING before what waits to be sent, so that only the second one comes after it.
+    for _ in range(2):
+        await client.flush(PATIENCE_SECONDS)
+
+
 async def subscribed(client, subject, **options):
     """A subscription that the gateway knows of."""
     subscription = await client.subscribe(subject, **options)
-    await client.flush(PATIENCE_SECONDS)
+    await settled(client)
     return subscription
 
 
