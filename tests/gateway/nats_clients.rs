@@ -6,6 +6,7 @@ mod messages;
 mod refusals;
 mod requests;
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use async_nats::{Client, ConnectOptions, Event, Message, RequestErrorKind, Subscriber};
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::harness::{Harness, PATIENCE, Pki, Profile};
+use crate::harness::{Harness, Issued, PATIENCE, Pki, Profile, replace};
 
 /// A connection of one service, and what its client told of it.
 struct Session {
@@ -22,7 +23,7 @@ struct Session {
     client: Client,
     events: mpsc::UnboundedReceiver<Event>,
     /// The certificate and its key, which the client reads for each connection.
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Session {
@@ -45,15 +46,16 @@ impl Session {
     }
 
     async fn open(pki: &Pki, port: u16, service: &str, role: &str, options: ConnectOptions) -> Self {
-        let issued = pki.issue(&Profile::service(service, &[role]));
+        Self::present(pki, port, Profile::service(service, &[role]), options).await
+    }
+
+    async fn present(pki: &Pki, port: u16, profile: Profile, options: ConnectOptions) -> Self {
         let files = tempfile::tempdir().expect("a folder");
-        let (chain, key) = (files.path().join("chain.pem"), files.path().join("key.pem"));
-        std::fs::write(&chain, &issued.pem).expect("written");
-        std::fs::write(&key, &issued.key_pem).expect("written");
+        write_pair(files.path(), &pki.issue(&profile));
         let (sender, events) = mpsc::unbounded_channel();
         let connecting = options
             .add_root_certificates(pki.path("anchors.pem"))
-            .add_client_certificate(chain, key)
+            .add_client_certificate(files.path().join("chain.pem"), files.path().join("key.pem"))
             .event_callback(move |event| {
                 // Nobody listens any more when the test is over.
                 let _ = sender.send(event);
@@ -62,7 +64,7 @@ impl Session {
             .connect(format!("wss://localhost:{port}/nats"));
         let client =
             timeout(PATIENCE, connecting).await.expect("a connection in time").expect("a connection");
-        Self { service: service.into(), client, events, _files: files }
+        Self { service: profile.common_names[0].clone(), client, events, files }
     }
 
     /// A subscription that the gateway knows of.
@@ -105,6 +107,11 @@ impl Session {
             }
         }
     }
+}
+
+fn write_pair(folder: &Path, issued: &Issued) {
+    replace(&folder.join("chain.pem"), issued.pem.as_bytes());
+    replace(&folder.join("key.pem"), issued.key_pem.as_bytes());
 }
 
 async fn next(subscriber: &mut Subscriber) -> Message {

@@ -1,14 +1,14 @@
 // The scenarios of scenarios.txt with the official JavaScript client, unchanged: scenarios.mjs [NAME...]
 //
 // Prints `passed NAME` or `failed NAME: why` for each, and ends with 1 if one failed. Needs a gateway of the examples' policy
-// with the services checkout and billing; sessions.mjs says how it is found.
+// with the services checkout and billing; sessions.mjs says how it is found. Runs in the folder of the repository.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { errors, headers as makeHeaders } from "@nats-io/nats-core";
 import {
-  events, jsonSession, PATIENCE_MS, receive, receiveAll, session, signalGateway, subscribed, within,
+  events, jsonSession, PATIENCE_MS, receive, receiveAll, renew, session, signalGateway, subscribed, within,
 } from "./sessions.mjs";
 
 const MAX_PAYLOAD = 524288;
@@ -224,6 +224,18 @@ const scenarios = {
     const { from, data, headers } = await billing.receive();
     assert.deepEqual({ from, data, headers }, { from: "checkout", data: { n: 1 }, headers: { Trace: "t" } });
   })),
+
+  // The gateway ends the session with the certificate, and the client comes back with the next one.
+  certificate_replaced: async () => {
+    await renew("checkout", "--lifetime", "4s");
+    await session("checkout", async (checkout) => {
+      const happened = events(checkout);
+      const before = await identity(checkout);
+      await renew("checkout", "--lifetime", "1h");
+      await receive(happened, "reconnect");
+      assert.ok((await identity(checkout)).expires > before.expires);
+    });
+  },
 
   lame_duck: () => session("checkout", async (checkout) => {
     const happened = events(checkout);

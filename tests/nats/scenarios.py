@@ -14,7 +14,19 @@ import traceback
 from pathlib import Path
 
 from nats.errors import MaxPayloadError, NoRespondersError
-from sessions import PATIENCE_SECONDS, Events, json_session, receive, session, settled, signal_gateway, subscribed
+from sessions import (
+    PATIENCE_SECONDS,
+    Events,
+    json_session,
+    load_certificate,
+    receive,
+    renew,
+    session,
+    settled,
+    signal_gateway,
+    subscribed,
+    tls,
+)
 
 MAX_PAYLOAD = 524288
 
@@ -66,12 +78,14 @@ async def request_and_reply():
     async with session("billing") as billing, session("checkout") as checkout:
 
         async def double(message):
+            # Answers with the headers of the request, the sender's among them.
             await message.respond(str(2 * int(message.data)).encode())
 
         await subscribed(billing, "billing.quote", cb=double)
         requests = [checkout.request("billing.quote", str(n).encode(), PATIENCE_SECONDS) for n in range(20)]
-        answers = [int(answer.data) for answer in await asyncio.gather(*requests)]
-        assert answers == [2 * n for n in range(20)], answers
+        answers = await asyncio.gather(*requests)
+        assert [int(answer.data) for answer in answers] == [2 * n for n in range(20)]
+        assert all(answer.headers == {"Portcullis-From": "billing"} for answer in answers), answers[0].headers
 
 
 async def no_responders():
@@ -244,6 +258,27 @@ async def nats_to_json():
         await checkout.publish("orders.created", b'{"n": 1}', headers={"Trace": "t"})
         message = json.loads(await asyncio.wait_for(billing.recv(), PATIENCE_SECONDS))
         assert (message["from"], message["data"], message["headers"]) == ("checkout", {"n": 1}, {"Trace": "t"}), message
+
+
+async def certificate_replaced():
+    """The gateway ends the session with the certificate, and the client comes back with the next one."""
+    happened = Events()
+
+    async def reconnected():
+        await happened.callback("reconnected")
+
+    async def closed():
+        await happened.callback("closed for good")
+
+    await renew("checkout", "--lifetime", "4s")
+    options = {"tls": tls("checkout"), "reconnected_cb": reconnected, "closed_cb": closed}
+    async with session("checkout", **options) as checkout:
+        before = await identity(checkout)
+        await renew("checkout", "--lifetime", "1h")
+        load_certificate(options["tls"], "checkout")
+        event = await happened.next()
+        assert event == "reconnected", event
+        assert (await identity(checkout))["expires"] > before["expires"]
 
 
 async def lame_duck():

@@ -3,8 +3,10 @@
 // By the environment: PORTCULLIS_URL, PORTCULLIS_CA and PORTCULLIS_CA_DIR, and in the file PORTCULLIS_PID_FILE the process
 // that somebody starts again whenever it ends.
 
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { promisify } from "node:util";
 import { wsconnect } from "@nats-io/nats-core";
 import WebSocket from "ws";
 
@@ -15,6 +17,11 @@ function tls(service) {
   const folder = `${process.env.PORTCULLIS_CA_DIR}/services/${service}`;
   const [ca, cert, key] = [process.env.PORTCULLIS_CA, `${folder}/chain.pem`, `${folder}/key.pem`];
   return { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) };
+}
+
+/** A new certificate and key in the files of this service. */
+export async function renew(service, ...options) {
+  await promisify(execFile)("scripts/renew-service", [service, ...options]);
 }
 
 /** Fails when the promise takes too long. */

@@ -29,24 +29,29 @@ class Events(asyncio.Queue):
 
 
 def tls(service):
-    folder = Path(os.environ["PORTCULLIS_CA_DIR"], "services", service)
     context = ssl.create_default_context(cafile=os.environ["PORTCULLIS_CA"])
-    context.load_cert_chain(folder / "chain.pem", folder / "key.pem")
+    load_certificate(context, service)
     return context
+
+
+def load_certificate(context, service):
+    folder = Path(os.environ["PORTCULLIS_CA_DIR"], "services", service)
+    context.load_cert_chain(folder / "chain.pem", folder / "key.pem")
+
+
+async def renew(service, *options):
+    """A new certificate and key in the files of this service."""
+    script = Path(__file__).parents[2] / "scripts/renew-service"
+    renewing = await asyncio.create_subprocess_exec(script, service, *options, stdout=asyncio.subprocess.DEVNULL)
+    assert await renewing.wait() == 0
 
 
 @asynccontextmanager
 async def session(service, errors=None, **options):
     """A connection of this service; errors go to `errors`, if they are expected."""
     errors = errors or Events()
-    connecting = nats.connect(
-        f"{URL}/nats",
-        tls=tls(service),
-        error_cb=errors.callback,
-        reconnect_time_wait=0.1,
-        max_reconnect_attempts=-1,
-        **options,
-    )
+    options = {"tls": tls(service), "reconnect_time_wait": 0.1, "max_reconnect_attempts": -1} | options
+    connecting = nats.connect(f"{URL}/nats", error_cb=errors.callback, **options)
     try:
         client = await asyncio.wait_for(connecting, PATIENCE_SECONDS)
     except asyncio.TimeoutError:

@@ -4,8 +4,8 @@ use async_nats::{ConnectOptions, Event};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::{Session, next, numbers};
-use crate::harness::{Binary, Harness, PATIENCE, Pki, Setup, write_files};
+use super::{Session, next, numbers, write_pair};
+use crate::harness::{Binary, Harness, PATIENCE, Pki, Profile, Setup, write_files};
 
 #[tokio::test]
 async fn drain_subscription() {
@@ -41,6 +41,21 @@ async fn drain_connection() {
     checkout.happens(|event| *event == Event::Closed).await;
     assert!(timeout(PATIENCE, own.next()).await.expect("an end in time").is_none());
     assert_eq!(numbers(&mut orders, 50).await, (0..50).collect::<Vec<_>>());
+}
+
+/// The gateway ends the session with the certificate, and the client comes back with the next one.
+#[tokio::test]
+async fn certificate_replaced() {
+    let harness = Harness::start().await;
+    let short = Profile { not_after: 3, ..Profile::service("checkout", &["writer"]) };
+    let port = harness.address.port();
+    let mut checkout = Session::present(&harness.pki, port, short, ConnectOptions::new()).await;
+    checkout.round_trip().await;
+    let next = harness.pki.issue(&Profile::service("checkout", &["writer"]));
+    write_pair(checkout.files.path(), &next);
+    checkout.happens(|event| *event == Event::Disconnected).await;
+    checkout.happens(|event| *event == Event::Connected).await;
+    checkout.round_trip().await;
 }
 
 #[tokio::test]
