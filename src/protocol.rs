@@ -107,7 +107,13 @@ pub enum Command<'a> {
         reply: Option<Cow<'a, str>>,
     },
     /// Publish and wait for one answer; without `timeout` the gateway's default holds.
-    Request { id: OpId, topic: Cow<'a, str>, payload: Payload<'a>, headers: Headers, timeout: Option<Duration> },
+    Request {
+        id: OpId,
+        topic: Cow<'a, str>,
+        payload: Payload<'a>,
+        headers: Headers,
+        timeout: Option<Duration>,
+    },
     /// Answer a message that carried `reply`.
     Respond { id: Option<OpId>, reply: Cow<'a, str>, payload: Payload<'a>, headers: Headers },
     /// Ask who the gateway takes this session for.

@@ -67,7 +67,7 @@ impl Topic {
 
     /// Whether the topic's first token is that of inboxes, well-formed or not.
     pub fn is_inbox(&self) -> bool {
-        self.first_token() == INBOX_PREFIX
+        is_inbox(&self.0)
     }
 }
 
@@ -140,7 +140,7 @@ impl Pattern {
 
     /// Whether the pattern's first token is that of inboxes, well-formed or not.
     pub fn is_inbox(&self) -> bool {
-        self.first_token() == INBOX_PREFIX
+        is_inbox(&self.0)
     }
 
     /// Whether `topic` is in the set.
@@ -304,6 +304,11 @@ fn first_token(text: &str) -> &str {
 
 fn is_reserved(text: &str) -> bool {
     text.starts_with(['$', '_'])
+}
+
+/// Whether the first token of a text is that of inboxes, whatever follows.
+pub fn is_inbox(text: &str) -> bool {
+    text.strip_prefix(INBOX_PREFIX).is_some_and(|behind| behind.is_empty() || behind.starts_with('.'))
 }
 
 fn inbox_token(text: &str) -> Option<&str> {

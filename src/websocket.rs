@@ -1,16 +1,17 @@
 //! The gateway's side of RFC 6455 after the upgrade: bytes in, messages out, and back. No I/O happens here.
 //!
-//! Frame headers are read and written by `tungstenite`; the loop around them is ours, because a gateway needs what a
-//! general codec does not give: a length is checked before memory is taken for it, empty fragments are counted, every
-//! fault has its close code, and a buffer that was large once can be small again. How often a peer sends control frames
-//! is for the session to limit.
+//! Opcodes, close codes and the headers of what is written are `tungstenite`'s; the loop and the reading of headers are ours, because
+//! a gateway needs what a general codec does not give: a length is checked before memory is taken for it, empty fragments are
+//! counted, every fault has its close code, and messages are read where they lie. How often a peer sends control frames is for the
+//! session to limit.
 
 mod decoder;
 mod encoder;
 
 pub use decoder::{Decoded, Decoder, Found, FrameFault, FrameLimits, Incoming};
 pub use encoder::{
-    MAX_CLOSE_REASON_BYTES, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, binary, binary_header, close, ping, pong, text, text_header,
+    MAX_CLOSE_REASON_BYTES, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, binary, binary_header, close, ping, pong,
+    text, text_header,
 };
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub enum Event {
     /// The session ends at `deadline` unless a proof comes before.
     ReauthRequired { challenge: Challenge, deadline: u64, cause: ReauthCause },
     /// The gateway took a subscription away; the session stays.
-    SubscriptionRevoked { sid: Sid, topic: Pattern, reason: RevokedBecause },
+    SubscriptionRevoked { sid: Sid, topic: Pattern, group: Option<Box<str>>, reason: RevokedBecause },
     /// The gateway goes away at `deadline`; `alternatives` are addresses to go to.
     Draining { deadline: u64, alternatives: Arc<[String]> },
 }
@@ -118,6 +118,9 @@ pub struct ErrorEvent {
     pub topic: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sid: Option<Sid>,
+    /// The group that a subscription named, for the dialect whose clients find it by that.
+    #[serde(skip)]
+    pub group: Option<Box<str>>,
     pub code: ErrorCode,
     pub reason: Cow<'static, str>,
     /// When trying again makes sense, in whole milliseconds, rounded up.
@@ -139,6 +142,7 @@ impl ErrorEvent {
             op: None,
             topic: None,
             sid: None,
+            group: None,
             code,
             reason: reason.into(),
             retry_after: None,

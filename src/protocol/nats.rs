@@ -17,7 +17,7 @@ pub use connect::Connect;
 pub use decode::{Decoder, Found, Operation, StreamFault};
 pub use encode::{FROM, message_head, message_tail, no_responders, write_error};
 pub use headers::HeaderFault;
-pub use voice::Voice;
+pub use voice::{MOST_LISTENING, Voice};
 
 /// The WebSocket subprotocol of this dialect.
 pub const SUBPROTOCOL: &str = "nats";

@@ -49,7 +49,11 @@ struct Peer {
 impl Peer {
     fn new(service: &str) -> Self {
         let identity = ServiceIdentity::for_test(service, "test", &[]);
-        Self { identity, id: SessionId::random(), outbox: Arc::new(Outbox::new(usize::MAX, usize::MAX, Form::Json)) }
+        Self {
+            identity,
+            id: SessionId::random(),
+            outbox: Arc::new(Outbox::new(usize::MAX, usize::MAX, Form::Json)),
+        }
     }
 
     fn permit(&self, pattern: &str, group: Option<&str>) -> SubscribePermit {
@@ -113,7 +117,9 @@ impl Peer {
     fn answers(&self) -> Vec<(u64, String)> {
         let (mut batch, mut answers) = (Batch::default(), Vec::new());
         while self.outbox.take(&mut batch) {
-            let Some(Item::Response { request, .. }) = batch.front() else { panic!("only answers were sent") };
+            let Some(Item::Response { request, .. }) = batch.front() else {
+                panic!("only answers were sent")
+            };
             let request = *request;
             answers.push((request, String::from_utf8(batch.take_response().unwrap()).unwrap()));
         }

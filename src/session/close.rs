@@ -113,28 +113,30 @@ impl CloseReason {
     }
 
     /// The text of the `-ERR` that a client of the NATS dialect reads before the close frame, in the words of nats-server where it
-    /// has some. Clients take those that speak of authentication for a reason to give up.
+    /// has some. None where the client is to come back: official clients take nearly every `-ERR` for a reason not to.
     pub fn nats_error(self) -> Option<&'static str> {
         match self {
-            // `INFO` told that the gateway drains.
-            Self::ClientClosed | Self::PeerGone | Self::Draining => None,
-            Self::KeepaliveLost => Some("Stale Connection"),
-            Self::Stopping => Some("Server Shutdown"),
+            Self::ClientClosed
+            | Self::PeerGone
+            | Self::KeepaliveLost
+            | Self::Draining
+            | Self::Stopping
+            | Self::RateLimited
+            | Self::LimitExceeded
+            | Self::SlowConsumer
+            | Self::CredentialDeadline
+            | Self::RevocationUnknown
+            | Self::Internal => None,
             Self::ProtocolError | Self::InvalidUtf8 | Self::UnsupportedFrame => {
                 Some("Unknown Protocol Operation")
             }
             Self::TooLarge => Some("Maximum Payload Violation"),
-            Self::IdentityChanged | Self::ConnectForbidden | Self::CredentialsRefused | Self::ReauthFailed => {
-                Some("Authorization Violation")
-            }
-            Self::RateLimited => Some("Maximum Message Rate Exceeded"),
-            Self::LimitExceeded => Some("Maximum Connections Exceeded"),
             Self::ProtocolAbuse => Some("Protocol Abuse"),
-            Self::SlowConsumer => Some("Slow Consumer"),
-            Self::CredentialDeadline => Some("User Authentication Expired"),
+            Self::IdentityChanged
+            | Self::ConnectForbidden
+            | Self::CredentialsRefused
+            | Self::ReauthFailed => Some("Authorization Violation"),
             Self::Revoked | Self::Denied | Self::Untrusted => Some("User Authentication Revoked"),
-            Self::RevocationUnknown => Some("Revocation Unknown"),
-            Self::Internal => Some("Internal Error"),
         }
     }
 

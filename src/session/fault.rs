@@ -37,6 +37,7 @@ pub struct Operation<'a> {
     pub op: Op,
     pub topic: Option<Cow<'a, str>>,
     pub sid: Option<Sid>,
+    pub group: Option<Cow<'a, str>>,
 }
 
 impl<'a> Operation<'a> {
@@ -50,7 +51,11 @@ impl<'a> Operation<'a> {
         };
         // What cannot be a topic is not repeated: to the peer, to the audit log, or into the memory of denials.
         let topic = topic.filter(|topic| topic.len() <= MAX_TOPIC_BYTES).cloned();
-        Self { id: command.id(), op: command.op(), topic, sid: sid.cloned() }
+        let group = match command {
+            Command::Subscribe { group, .. } => group.clone().filter(|group| group.len() <= MAX_TOPIC_BYTES),
+            _ => None,
+        };
+        Self { id: command.id(), op: command.op(), topic, sid: sid.cloned(), group }
     }
 
     /// What the operation was about, for the audit log.
@@ -70,6 +75,7 @@ impl<'a> Operation<'a> {
             op: Some(self.op),
             topic: self.topic.map(|topic| topic.into_owned().into_boxed_str()),
             sid: self.sid,
+            group: self.group.map(|group| group.into_owned().into_boxed_str()),
             code: fault.code(),
             reason: fault.reason(),
             retry_after,
@@ -158,6 +164,7 @@ pub(super) fn timed_out(id: OpId) -> Event {
         op: Some(Op::Request),
         topic: None,
         sid: None,
+        group: None,
         code: ErrorCode::Timeout,
         reason: "no answer came in time".into(),
         retry_after: None,

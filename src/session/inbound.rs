@@ -16,7 +16,7 @@ use crate::policy::{Denial, DenialReason, GroupName, Rule};
 use crate::protocol::json::DecodeError;
 use crate::protocol::{self, Challenge, Command, ErrorEvent, Event, Headers, OkResult, OpId, Payload, Sid};
 use crate::routing::{InboxError, Parcel, requester_token, requester_topic};
-use crate::topic::{Pattern, Topic};
+use crate::topic::{Pattern, Topic, is_inbox};
 
 impl Session {
     /// Executes what the peer sent, as long as there is room for the answers.
@@ -353,8 +353,4 @@ impl Outcome {
 
 fn patterns(rules: &[Rule]) -> Vec<Pattern> {
     rules.iter().map(|rule| rule.pattern.clone()).collect()
-}
-
-fn is_inbox(topic: &str) -> bool {
-    topic.split('.').next() == Some(crate::topic::INBOX_PREFIX)
 }

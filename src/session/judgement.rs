@@ -21,10 +21,7 @@ use crate::verdict::{self, Standing};
 
 impl Session {
     /// Judges the session by the current generation if it was judged by an older one.
-    pub(super) fn judge_again(
-        &mut self,
-        writer: &mut Writer,
-    ) -> Result<(), CloseReason> {
+    pub(super) fn judge_again(&mut self, writer: &mut Writer) -> Result<(), CloseReason> {
         if self.gateway.generation_number() == self.standing.generation {
             return Ok(());
         }
@@ -119,11 +116,7 @@ impl Session {
     }
 
     /// Takes away the subscriptions that are no longer granted, and narrows those of which less is.
-    fn review_subscriptions(
-        &mut self,
-        because: RevokedBecause,
-        writer: &mut Writer,
-    ) {
+    fn review_subscriptions(&mut self, because: RevokedBecause, writer: &mut Writer) {
         let grants = self.standing.grants.clone();
         self.subscriptions.retain(|sid, subscription| {
             let held = subscription.permit();
@@ -138,7 +131,13 @@ impl Session {
                     self.gateway.router.unsubscribe(subscription);
                     audit::subscription_revoked(self.id, &self.standing, &denial);
                     let topic = subscription.pattern().clone();
-                    writer.event(&Event::SubscriptionRevoked { sid: sid.clone(), topic, reason: because });
+                    let group = held.group().map(|group| group.name().as_str().into());
+                    writer.event(&Event::SubscriptionRevoked {
+                        sid: sid.clone(),
+                        topic,
+                        group,
+                        reason: because,
+                    });
                     false
                 }
             }

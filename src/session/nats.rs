@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::fault::Fault;
+use super::fault::{self, Fault};
 use super::wire::Writer;
 use super::{CloseReason, Session};
 use crate::protocol::json::DecodeError;
 pub(super) use crate::protocol::nats::Connect;
-use crate::protocol::nats::{self, HeaderFault, Operation};
-use crate::protocol::{Command, Dialect, ErrorCode, ErrorEvent, Event, Form, Op, OkResult, OpId, Sid};
+use crate::protocol::nats::{self, Operation};
+use crate::protocol::{Command, Dialect, Event, Form, OkResult, Op, OpId, Sid};
 use crate::topic::{Pattern, Topic};
 
 /// How sessions speak, beside what they say.
@@ -63,7 +63,12 @@ impl Session {
             Operation::Pong => Ok(()),
             Operation::Ask { command, reply } => self.answer(command, reply, writer, now),
             Operation::Listen { sid, pattern } => self.listen(sid, pattern, writer),
-            Operation::Refused(fault) => self.refuse(fault, writer),
+            Operation::Refused { topic, fault } => {
+                if let Some((voice, out)) = writer.nats() {
+                    voice.refuse(topic, fault, out);
+                }
+                self.faults.count(&self.limits)
+            }
         }
     }
 
@@ -95,7 +100,9 @@ impl Session {
             Some((reply, sid))
         });
         let answer = self.perform(command, writer, now);
-        if let (Some((reply, sid)), Some(event), Some((voice, out))) = (listener, &answer.event, writer.nats()) {
+        if let (Some((reply, sid)), Some(event), Some((voice, out))) =
+            (listener, &answer.event, writer.nats())
+        {
             voice.answer(&reply, &sid, event, out);
         }
         writer.event(&done());
@@ -104,34 +111,35 @@ impl Session {
 
     /// The session's own subscription that hears what is published on `topic`.
     pub(super) fn hearing(&self, topic: &Topic) -> Option<Sid> {
-        self.subscriptions.iter().find(|(_, subscription)| subscription.pattern().matches(topic)).map(|(sid, _)| sid.clone())
+        self.subscriptions
+            .iter()
+            .find(|(_, subscription)| subscription.pattern().matches(topic))
+            .map(|(sid, _)| sid.clone())
     }
 
     /// Subscribes to what the gateway tells the session. The router never hears of it.
     fn listen(&mut self, sid: Sid, pattern: &str, writer: &mut Writer) -> Result<(), CloseReason> {
         let parsed = Pattern::parse(pattern).map_err(Fault::Topic);
         let Some((voice, _)) = writer.nats() else { return Ok(()) };
-        let code = match parsed {
-            Err(_) => Some(ErrorCode::BadMessage),
-            Ok(_) if voice.is_listening(&sid) || self.subscriptions.contains_key(&sid) => Some(ErrorCode::BadMessage),
-            Ok(pattern) => (!voice.listen(sid.clone(), pattern)).then_some(ErrorCode::LimitExceeded),
+        let is_in_use = voice.is_listening(&sid) || self.subscriptions.contains_key(&sid);
+        let listened = match parsed {
+            Err(fault) => Err(fault),
+            Ok(_) if is_in_use => Err(Fault::SidInUse),
+            Ok(pattern) if voice.listen(sid.clone(), pattern) => Ok(()),
+            Ok(_) => Err(Fault::TooManySubscriptions(nats::MOST_LISTENING)),
         };
-        writer.event(&match code {
-            None => done(),
-            Some(code) => {
-                let error = ErrorEvent::new(code, "");
-                Event::Error(Box::new(ErrorEvent { op: Some(Op::Subscribe), sid: Some(sid), ..error }))
-            }
+        let operation = fault::Operation {
+            id: None,
+            op: Op::Subscribe,
+            topic: Some(pattern.into()),
+            sid: Some(sid),
+            group: None,
+        };
+        writer.event(&match listened {
+            Ok(()) => done(),
+            Err(fault) => operation.failed(&fault, None),
         });
         Ok(())
-    }
-
-    /// Tells of a message that was not published.
-    fn refuse(&mut self, fault: HeaderFault, writer: &mut Writer) -> Result<(), CloseReason> {
-        if let Some((_, out)) = writer.nats() {
-            nats::write_error(&format!("Invalid Message Header: {fault}"), out);
-        }
-        self.faults.count(&self.limits)
     }
 
     /// Tells a client that asked for it that nobody receives its request.

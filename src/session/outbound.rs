@@ -90,7 +90,8 @@ impl Outbox {
         answer_within: Option<Duration>,
     ) -> Queued {
         let form = Form::at(self.form.load(Ordering::Relaxed));
-        let (topic, answer) = (encodings.message().topic, encodings.message().reply.clone().zip(answer_within));
+        let (topic, answer) =
+            (encodings.message().topic, encodings.message().reply.clone().zip(answer_within));
         let frame = encodings.of(form, subscription.sid());
         self.push(frame.len(), |fresh| fresh.add_message(subscription, topic, answer, |out| frame.write(out)))
     }
@@ -182,12 +183,14 @@ impl Outbox {
 
 impl Load {
     fn with(self, more: Self) -> Self {
-        let (messages, bytes) = (self.messages.saturating_add(more.messages), self.bytes.saturating_add(more.bytes));
+        let (messages, bytes) =
+            (self.messages.saturating_add(more.messages), self.bytes.saturating_add(more.bytes));
         Self { messages, bytes }
     }
 
     fn without(self, less: Self) -> Self {
-        let (messages, bytes) = (self.messages.saturating_sub(less.messages), self.bytes.saturating_sub(less.bytes));
+        let (messages, bytes) =
+            (self.messages.saturating_sub(less.messages), self.bytes.saturating_sub(less.bytes));
         Self { messages, bytes }
     }
 }

@@ -1,11 +1,8 @@
 //! Frames from a client to the gateway: checked, unmasked and put together to messages.
 
 use std::fmt;
-use std::io::Cursor;
 use std::ops::Range;
 
-use tungstenite::error::{Error, ProtocolError};
-use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use super::{MAX_CONTROL_BYTES, mask};
@@ -98,10 +95,10 @@ impl Decoder {
             let Some(head) = Head::read(rest)? else { return Ok((used, None)) };
             self.check(&head)?;
             let Some(payload) = head.unmask(rest) else { return Ok((used, None)) };
-            let part = self.accept(&head.frame, rest.get(payload.clone()).unwrap_or_default())?;
+            let part = self.accept(&head, rest.get(payload.clone()).unwrap_or_default())?;
             let payload = used + payload.start..used + payload.end;
             used = payload.end;
-            let place = match (part, head.frame.opcode) {
+            let place = match (part, head.opcode) {
                 (Part::More, _) => continue,
                 (Part::Last, _) => Place::Fragments,
                 (Part::All, OpCode::Data(kind)) => Place::Data(kind, payload),
@@ -134,8 +131,7 @@ impl Decoder {
 
     /// Judges a frame by its header alone, before its payload is waited for.
     fn check(&self, head: &Head) -> Result<(), FrameFault> {
-        head.check_form()?;
-        let data = match head.frame.opcode {
+        let data = match head.opcode {
             OpCode::Control(_) => return head.check_control(),
             OpCode::Data(data) => data,
         };
@@ -156,7 +152,7 @@ impl Decoder {
     }
 
     /// Takes in a frame with its unmasked payload, which is kept only if it is a fragment.
-    fn accept(&mut self, frame: &FrameHeader, payload: &[u8]) -> Result<Part, FrameFault> {
+    fn accept(&mut self, frame: &Head, payload: &[u8]) -> Result<Part, FrameFault> {
         let kind = match frame.opcode {
             OpCode::Control(_) => return Ok(Part::All),
             OpCode::Data(kind) => kind,
@@ -231,48 +227,60 @@ impl fmt::Debug for Partial {
     }
 }
 
-/// A frame's header, whole.
+/// A frame's header, whole (RFC 6455, section 5.2).
 struct Head {
-    frame: FrameHeader,
+    is_final: bool,
+    opcode: OpCode,
+    mask: [u8; 4],
     /// Bytes the header takes.
     bytes: usize,
     /// Bytes the payload is declared to take.
     length: u64,
 }
 
-impl Head {
-    fn read(input: &[u8]) -> Result<Option<Self>, FrameFault> {
-        let mut cursor = Cursor::new(input);
-        match FrameHeader::parse(&mut cursor) {
-            Ok(None) => Ok(None),
-            Ok(Some((frame, length))) => {
-                let bytes = usize::try_from(cursor.position()).map_err(|_| FrameFault::Length)?;
-                Ok(Some(Self { frame, bytes, length }))
-            }
-            Err(Error::Protocol(ProtocolError::InvalidOpcode(opcode))) => {
-                Err(FrameFault::ReservedOpcode(opcode))
-            }
-            Err(_) => Err(FrameFault::Length),
-        }
-    }
+const FINAL: u8 = 0x80;
+const RESERVED_BITS: u8 = 0x70;
+const OPCODE: u8 = 0x0f;
+const MASKED: u8 = 0x80;
 
-    /// What holds for every frame of a client (RFC 6455, section 5.2).
-    fn check_form(&self) -> Result<(), FrameFault> {
-        let frame = &self.frame;
-        if frame.rsv1 || frame.rsv2 || frame.rsv3 {
+impl Head {
+    /// Reads a header, and refuses what no frame of a client may have. Read here and not by tungstenite, because small messages
+    /// come by the hundred thousand.
+    fn read(input: &[u8]) -> Result<Option<Self>, FrameFault> {
+        let &[first, second, ref rest @ ..] = input else { return Ok(None) };
+        if first & RESERVED_BITS != 0 {
             return Err(FrameFault::ReservedBits);
         }
-        if frame.mask.is_none() {
+        let opcode = match OpCode::from(first & OPCODE) {
+            OpCode::Data(Data::Reserved(opcode)) | OpCode::Control(Control::Reserved(opcode)) => {
+                return Err(FrameFault::ReservedOpcode(opcode));
+            }
+            opcode => opcode,
+        };
+        if second & MASKED == 0 {
             return Err(FrameFault::NotMasked);
         }
-        if self.length >> 63 != 0 || self.bytes != frame.len(self.length) {
+        let (length, least, bytes) = match second & !MASKED {
+            126 => match rest.first_chunk() {
+                Some(length) => (u16::from_be_bytes(*length).into(), 126, 2),
+                None => return Ok(None),
+            },
+            127 => match rest.first_chunk() {
+                Some(length) => (u64::from_be_bytes(*length), 1 << 16, 8),
+                None => return Ok(None),
+            },
+            short => (u64::from(short), 0, 0),
+        };
+        if length >> 63 != 0 || length < least {
             return Err(FrameFault::Length);
         }
-        Ok(())
+        let Some(mask) = rest.get(bytes..).and_then(|rest| rest.first_chunk()) else { return Ok(None) };
+        let is_final = first & FINAL != 0;
+        Ok(Some(Self { is_final, opcode, mask: *mask, bytes: 2 + bytes + 4, length }))
     }
 
     fn check_control(&self) -> Result<(), FrameFault> {
-        if !self.frame.is_final {
+        if !self.is_final {
             return Err(FrameFault::ControlFragmented);
         }
         if self.length > MAX_CONTROL_BYTES as u64 {
@@ -285,7 +293,7 @@ impl Head {
     fn unmask(&self, input: &mut [u8]) -> Option<Range<usize>> {
         let length = usize::try_from(self.length).ok()?;
         let place = self.bytes..self.bytes.checked_add(length)?;
-        mask(input.get_mut(place.clone())?, self.frame.mask?);
+        mask(input.get_mut(place.clone())?, self.mask);
         Some(place)
     }
 }

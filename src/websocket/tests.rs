@@ -5,10 +5,10 @@ use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use tungstenite::Message;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use tungstenite::protocol::{CloseFrame, Role, WebSocket};
-use tungstenite::Message;
 
 use super::*;
 
@@ -22,10 +22,7 @@ const CLOSE: OpCode = OpCode::Control(Control::Close);
 #[test]
 fn a_masked_frame_is_a_message() {
     assert_eq!(decode_all(&client(TEXT, true, "grüß".as_bytes())), (vec![text_in("grüß")], None));
-    assert_eq!(
-        decode_all(&client(BINARY, true, b"\xff")),
-        (vec![Heard::Binary(b"\xff".to_vec())], None)
-    );
+    assert_eq!(decode_all(&client(BINARY, true, b"\xff")), (vec![Heard::Binary(b"\xff".to_vec())], None));
     assert_eq!(decode_all(&client(TEXT, true, b"")), (vec![text_in("")], None));
 }
 

@@ -66,7 +66,9 @@ pub enum Fault {
     Key,
     #[error("the subprotocol list is malformed")]
     SubprotocolList,
-    #[error("none of the subprotocols offered is spoken here; this gateway speaks portcullis.json.v1 and nats")]
+    #[error(
+        "none of the subprotocols offered is spoken here; this gateway speaks portcullis.json.v1 and nats"
+    )]
     SubprotocolUnknown,
     #[error("a subprotocol must be offered at this path; this gateway speaks portcullis.json.v1 and nats")]
     SubprotocolMissing,

@@ -39,7 +39,8 @@ pub fn decode_proof(id: OpId, text: &[u8]) -> Result<Command<'_>, DecodeError> {
     const PROOF: &[Field] = &[Field::Chain, Field::Host, Field::Scheme, Field::Signature, Field::Token];
     let text = std::str::from_utf8(text).unwrap_or_default();
     let (fields, fault) = Fields::read(text);
-    let foreign = fields.beyond(PROOF).map(|field| DecodeFault::ForeignField { op: Op::Reauthenticate, field });
+    let foreign =
+        fields.beyond(PROOF).map(|field| DecodeFault::ForeignField { op: Op::Reauthenticate, field });
     let frame = Frame { fields, limits: &DecodeLimits { max_payload: 0 } };
     let proof = match fault.or(foreign) {
         Some(fault) => Err(fault),

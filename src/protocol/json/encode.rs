@@ -29,7 +29,7 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
         Event::ReauthRequired { challenge, deadline, cause } => {
             Wire::ReauthRequired { challenge, deadline: *deadline, cause: *cause }
         }
-        Event::SubscriptionRevoked { sid, topic, reason } => {
+        Event::SubscriptionRevoked { sid, topic, reason, .. } => {
             Wire::RevokedSub { sid, topic: topic.as_str(), reason: *reason }
         }
         Event::Draining { deadline, alternatives } => Wire::Draining { deadline: *deadline, alternatives },

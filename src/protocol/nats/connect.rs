@@ -59,8 +59,7 @@ impl Connect {
     /// Reads the argument of `CONNECT`: one JSON object, of which unknown fields are passed over.
     pub(super) fn parse(argument: &[u8]) -> Option<Self> {
         let fields: Fields<'_> = serde_json::from_slice(argument).ok()?;
-        let credentials =
-            [fields.user, fields.pass, fields.auth_token, fields.jwt, fields.nkey, fields.sig];
+        let credentials = [fields.user, fields.pass, fields.auth_token, fields.jwt, fields.nkey, fields.sig];
         let usual = Self::default();
         Some(Self {
             verbose: fields.verbose.unwrap_or(usual.verbose),
@@ -69,7 +68,10 @@ impl Connect {
             headers: fields.headers.unwrap_or(usual.headers),
             no_responders: fields.no_responders.unwrap_or(usual.no_responders),
             // Clients send empty texts for what they were not given.
-            has_credentials: credentials.into_iter().flatten().any(|text| !matches!(text.get(), "\"\"" | "null")),
+            has_credentials: credentials
+                .into_iter()
+                .flatten()
+                .any(|text| !matches!(text.get(), "\"\"" | "null")),
         })
     }
 }
@@ -81,8 +83,10 @@ mod tests {
     #[test]
     fn what_is_left_out_is_as_the_protocol_has_it() {
         assert_eq!(Connect::parse(b" {} "), Some(Connect::default()));
-        let quiet = br#"{"verbose":false,"echo":false,"headers":true,"no_responders":true,"lang":"x","protocol":1}"#;
-        let expected = Connect { verbose: false, echo: false, headers: true, no_responders: true, ..Connect::default() };
+        let quiet =
+            br#"{"verbose":false,"echo":false,"headers":true,"no_responders":true,"lang":"x","protocol":1}"#;
+        let expected =
+            Connect { verbose: false, echo: false, headers: true, no_responders: true, ..Connect::default() };
         assert_eq!(Connect::parse(quiet), Some(expected));
     }
 

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use super::connect::Connect;
-use super::headers::{self, HeaderFault};
+use super::headers::{self, HeaderFault, Reserved};
 use super::shape::{Shape, Verb};
 use super::{REAUTH, SESSION_EVENTS, WHOAMI};
 use crate::protocol::json::{self, DecodeError};
 use crate::protocol::{Command, Headers, OpId, Payload, Sid};
+use crate::topic::is_inbox;
 
 /// One thing that a client asks for.
 #[derive(Debug, PartialEq)]
@@ -17,11 +18,20 @@ pub enum Operation<'a> {
     Pong,
     Command(Command<'a>),
     /// Something that the gateway itself answers, at `reply`.
-    Ask { command: Result<Command<'a>, DecodeError>, reply: Option<&'a str> },
+    Ask {
+        command: Result<Command<'a>, DecodeError>,
+        reply: Option<&'a str>,
+    },
     /// A subscription to what the gateway tells the session.
-    Listen { sid: Sid, pattern: &'a str },
+    Listen {
+        sid: Sid,
+        pattern: &'a str,
+    },
     /// A message that was not published.
-    Refused(HeaderFault),
+    Refused {
+        topic: &'a str,
+        fault: HeaderFault,
+    },
 }
 
 /// Why a stream cannot be read on. Every variant is the client's fault.
@@ -100,87 +110,88 @@ impl Decoder {
 
     /// The operation that was found at the beginning of `input`.
     pub fn get<'a>(&'a mut self, found: Found, input: &'a [u8]) -> Result<Operation<'a>, StreamFault> {
-        let shape = found.shape;
+        let Found { shape, is_in_input } = found;
+        let whole = if is_in_input { input } else { &self.partial };
         if shape.verb == Verb::Connect {
-            let whole = if found.is_in_input { input } else { &self.partial };
-            let [argument, ..] = shape.args(whole);
-            self.connect = argument.and_then(Connect::parse).ok_or(StreamFault::Arguments)?;
+            self.connect = Connect::parse(shape.arg(0, whole)).ok_or(StreamFault::Arguments)?;
             return Ok(Operation::Connect(self.connect));
         }
-        let whole = if found.is_in_input { input } else { &self.partial };
-        let args = Args { args: shape.args(whole) };
         // In verbose mode every operation has its `+OK`, and so an id to answer.
         let id = self.connect.verbose.then_some(OpId::ZERO);
-        Ok(match shape.verb {
-            Verb::Ping => Operation::Ping,
-            Verb::Pong => Operation::Pong,
-            Verb::Sub => args.subscribe(id, self.connect.echo)?,
-            Verb::Unsub => args.unsubscribe(id)?,
-            Verb::Pub | Verb::Hpub => {
-                let (block, payload) = shape.body(whole)?;
-                let block = (shape.verb == Verb::Hpub).then_some(block);
-                args.publish(id, block, payload)?
-            }
-            Verb::Connect => return Err(StreamFault::UnknownOperation),
-        })
+        match shape.verb {
+            Verb::Pub => publish(id, &shape, whole),
+            Verb::Hpub => publish_with_headers(id, &shape, whole),
+            Verb::Sub => subscribe(id, &shape, whole, self.connect.echo),
+            Verb::Unsub => unsubscribe(id, &shape, whole),
+            Verb::Ping => Ok(Operation::Ping),
+            Verb::Pong | Verb::Connect => Ok(Operation::Pong),
+        }
     }
 }
 
-/// The arguments of one operation.
-struct Args<'a> {
-    args: [Option<&'a [u8]>; 4],
+fn publish<'a>(id: Option<OpId>, shape: &Shape, whole: &'a [u8]) -> Result<Operation<'a>, StreamFault> {
+    let (_, payload) = shape.body(whole)?;
+    let topic = text(shape.arg(0, whole))?;
+    let reply = if shape.count() > 2 { Some(text(shape.arg(1, whole))?) } else { None };
+    published(id, topic, reply, Headers::EMPTY, payload)
 }
 
-impl<'a> Args<'a> {
-    fn subscribe(&self, id: Option<OpId>, echo: bool) -> Result<Operation<'a>, StreamFault> {
-        let (pattern, group, sid) = match self.args {
-            [Some(pattern), Some(sid), None, ..] => (pattern, None, sid),
-            [Some(pattern), group, Some(sid), ..] => (pattern, group, sid),
-            _ => return Err(StreamFault::Arguments),
-        };
-        let (pattern, sid) = (text(pattern)?, sid_of(sid)?);
-        if pattern.starts_with(SESSION_EVENTS) {
-            return Ok(Operation::Listen { sid, pattern });
-        }
-        let group = group.map(text).transpose()?.map(Cow::Borrowed);
-        let topic = Cow::Borrowed(pattern);
-        Ok(Operation::Command(Command::Subscribe { id, sid, topic, group, echo }))
+fn publish_with_headers<'a>(
+    id: Option<OpId>,
+    shape: &Shape,
+    whole: &'a [u8],
+) -> Result<Operation<'a>, StreamFault> {
+    let (block, payload) = shape.body(whole)?;
+    let topic = text(shape.arg(0, whole))?;
+    let reply = if shape.count() > 3 { Some(text(shape.arg(1, whole))?) } else { None };
+    let reserved = if is_inbox(topic) { Reserved::Dropped } else { Reserved::Refused };
+    match headers::parse(block, reserved) {
+        Ok(headers) => published(id, topic, reply, headers, payload),
+        Err(fault) => Ok(Operation::Refused { topic, fault }),
     }
+}
 
-    fn unsubscribe(&self, id: Option<OpId>) -> Result<Operation<'a>, StreamFault> {
-        let [Some(sid), max, ..] = self.args else { return Err(StreamFault::Arguments) };
-        let max = max.map(|max| text(max)?.parse().map_err(|_| StreamFault::Arguments)).transpose()?;
-        Ok(Operation::Command(Command::Unsubscribe { id, sid: sid_of(sid)?, max }))
-    }
-
-    fn publish(
-        &self,
-        id: Option<OpId>,
-        block: Option<&'a [u8]>,
-        payload: &'a [u8],
-    ) -> Result<Operation<'a>, StreamFault> {
-        let sizes = if block.is_some() { 2 } else { 1 };
-        let given = self.args.iter().flatten().count().saturating_sub(sizes);
-        let (topic, reply) = match self.args {
-            [Some(topic), ..] if given == 1 => (text(topic)?, None),
-            [Some(topic), Some(reply), ..] if given == 2 => (text(topic)?, Some(text(reply)?)),
-            _ => return Err(StreamFault::Arguments),
-        };
-        if matches!(topic, WHOAMI | REAUTH) {
-            let id = OpId::ZERO;
-            let command = match topic {
-                WHOAMI => Ok(Command::WhoAmI { id }),
-                _ => json::decode_proof(id, payload),
-            };
-            return Ok(Operation::Ask { command, reply });
+fn published<'a>(
+    id: Option<OpId>,
+    topic: &'a str,
+    reply: Option<&'a str>,
+    headers: Headers,
+    payload: &'a [u8],
+) -> Result<Operation<'a>, StreamFault> {
+    let command = match topic {
+        WHOAMI => Ok(Command::WhoAmI { id: OpId::ZERO }),
+        REAUTH => json::decode_proof(OpId::ZERO, payload),
+        _ => {
+            let (topic, reply) = (Cow::Borrowed(topic), reply.map(Cow::Borrowed));
+            let payload = Payload::opaque(payload);
+            return Ok(Operation::Command(Command::Publish { id, topic, payload, headers, reply }));
         }
-        let headers = match block.map(headers::parse).transpose() {
-            Ok(headers) => headers.unwrap_or(Headers::EMPTY),
-            Err(fault) => return Ok(Operation::Refused(fault)),
-        };
-        let (topic, reply) = (Cow::Borrowed(topic), reply.map(Cow::Borrowed));
-        Ok(Operation::Command(Command::Publish { id, topic, payload: Payload::opaque(payload), headers, reply }))
+    };
+    Ok(Operation::Ask { command, reply })
+}
+
+fn subscribe<'a>(
+    id: Option<OpId>,
+    shape: &Shape,
+    whole: &'a [u8],
+    echo: bool,
+) -> Result<Operation<'a>, StreamFault> {
+    let pattern = text(shape.arg(0, whole))?;
+    let sid = sid(shape.arg(shape.count().saturating_sub(1), whole))?;
+    if pattern.starts_with(SESSION_EVENTS) {
+        return Ok(Operation::Listen { sid, pattern });
     }
+    let group = if shape.count() > 2 { Some(Cow::Borrowed(text(shape.arg(1, whole))?)) } else { None };
+    Ok(Operation::Command(Command::Subscribe { id, sid, topic: Cow::Borrowed(pattern), group, echo }))
+}
+
+fn unsubscribe<'a>(id: Option<OpId>, shape: &Shape, whole: &'a [u8]) -> Result<Operation<'a>, StreamFault> {
+    let sid = sid(shape.arg(0, whole))?;
+    let max = match shape.count() {
+        2 => Some(text(shape.arg(1, whole))?.parse().map_err(|_| StreamFault::Arguments)?),
+        _ => None,
+    };
+    Ok(Operation::Command(Command::Unsubscribe { id, sid, max }))
 }
 
 fn text(argument: &[u8]) -> Result<&str, StreamFault> {
@@ -188,7 +199,7 @@ fn text(argument: &[u8]) -> Result<&str, StreamFault> {
 }
 
 /// Clients count their subscriptions.
-fn sid_of(argument: &[u8]) -> Result<Sid, StreamFault> {
+fn sid(argument: &[u8]) -> Result<Sid, StreamFault> {
     Sid::from_text(text(argument)?).ok_or(StreamFault::Arguments)
 }
 

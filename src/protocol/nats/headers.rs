@@ -13,8 +13,16 @@ pub enum HeaderFault {
     Header(#[from] HeaderError),
 }
 
+/// What becomes of headers that only the gateway may set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reserved {
+    Refused,
+    /// Official clients send the headers of a request back with its answer.
+    Dropped,
+}
+
 /// Reads a block. White space around a value does not count (RFC 9110, section 5.5).
-pub(super) fn parse(block: &[u8]) -> Result<Headers, HeaderFault> {
+pub(super) fn parse(block: &[u8], reserved: Reserved) -> Result<Headers, HeaderFault> {
     let text = std::str::from_utf8(block).map_err(|_| HeaderFault::Line)?;
     let lines = text.strip_prefix("NATS/1.0\r\n").ok_or(HeaderFault::Version)?;
     let lines = lines.strip_suffix("\r\n").filter(|lines| lines.is_empty() || lines.ends_with("\r\n"));
@@ -22,7 +30,10 @@ pub(super) fn parse(block: &[u8]) -> Result<Headers, HeaderFault> {
     let mut headers = Headers::builder();
     for line in lines.split_terminator("\r\n") {
         let (name, value) = line.split_once(':').ok_or(HeaderFault::Line)?;
-        headers.push(name, value.trim_matches([' ', '\t']))?;
+        match headers.push(name, value.trim_matches([' ', '\t'])) {
+            Err(HeaderError::Reserved) if reserved == Reserved::Dropped => {}
+            pushed => pushed?,
+        }
     }
     Ok(headers.build())
 }
@@ -32,7 +43,7 @@ mod tests {
     use super::*;
 
     fn list(block: &str) -> Result<Vec<(String, String)>, HeaderFault> {
-        let headers = parse(block.as_bytes())?;
+        let headers = parse(block.as_bytes(), Reserved::Refused)?;
         Ok(headers.iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 
@@ -42,6 +53,16 @@ mod tests {
         let expected = [("a", "1"), ("B", "2"), ("a", "größe"), ("empty", ""), ("c", "x: y")];
         assert_eq!(list(block), Ok(expected.map(|(name, value)| (name.into(), value.into())).to_vec()));
         assert_eq!(list("NATS/1.0\r\n\r\n"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_the_gateway_stamped_may_come_back_and_counts_for_nothing() {
+        let block = b"NATS/1.0\r\nPortcullis-From: admin\r\na: b\r\n\r\n";
+        let headers = parse(block, Reserved::Dropped).expect("good");
+        assert!(headers.iter().eq([("a", "b")]));
+        assert!(
+            parse(b"NATS/1.0\r\nPortcullis-From: x\r\n\r\n", Reserved::Dropped).expect("good").is_empty()
+        );
     }
 
     #[test]
@@ -66,6 +87,9 @@ mod tests {
         for (block, fault) in cases {
             assert_eq!(list(block), Err(fault), "{block:?}");
         }
-        assert_eq!(parse(b"NATS/1.0\r\na: \xff\r\n\r\n").map(|_| ()), Err(HeaderFault::Line));
+        assert_eq!(
+            parse(b"NATS/1.0\r\na: \xff\r\n\r\n", Reserved::Refused).map(|_| ()),
+            Err(HeaderFault::Line)
+        );
     }
 }

@@ -44,17 +44,20 @@ impl Shape {
         };
         let line = window.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let verb_end = line.iter().position(|byte| is_space(*byte)).unwrap_or(line.len());
-        let verb = Verb::named(line.get(..verb_end).unwrap_or_default()).ok_or(StreamFault::UnknownOperation)?;
+        let verb_end = memchr::memchr2(b' ', b'\t', line).unwrap_or(line.len());
+        let verb =
+            Verb::named(line.get(..verb_end).unwrap_or_default()).ok_or(StreamFault::UnknownOperation)?;
         let mut shape =
             Self { verb, args: [(0, 0); MOST_ARGS], count: 0, line: end + 1, headers: 0, total: 0 };
         match verb {
             // Its argument is JSON, with spaces of its own.
             Verb::Connect => shape.add(verb_end, line.len())?,
             Verb::Ping | Verb::Pong => {}
-            Verb::Pub | Verb::Hpub | Verb::Sub | Verb::Unsub => shape.split(line, verb_end)?,
+            Verb::Pub | Verb::Hpub | Verb::Sub | Verb::Unsub => {
+                shape.split(line, verb_end)?;
+                shape.measure(line, max_payload)?;
+            }
         }
-        shape.measure(input, max_payload)?;
         Ok(Some(shape))
     }
 
@@ -66,13 +69,15 @@ impl Shape {
         }
     }
 
-    /// The arguments of an operation that has come whole.
-    pub(super) fn args<'a>(&self, whole: &'a [u8]) -> [Option<&'a [u8]>; MOST_ARGS] {
-        let mut args = [None; MOST_ARGS];
-        for (arg, (start, end)) in args.iter_mut().zip(self.args).take(self.count) {
-            *arg = whole.get(usize::from(start)..usize::from(end));
-        }
-        args
+    /// How many arguments there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// An argument of an operation; an empty one where there is none.
+    pub(super) fn arg<'a>(&self, place: usize, whole: &'a [u8]) -> &'a [u8] {
+        let (start, end) = self.args.get(place).copied().unwrap_or_default();
+        whole.get(usize::from(start)..usize::from(end)).unwrap_or_default()
     }
 
     /// Its header block and its payload.
@@ -91,11 +96,11 @@ impl Shape {
             while line.get(at).copied().is_some_and(is_space) {
                 at += 1;
             }
-            if at >= line.len() {
+            let rest = line.get(at..).unwrap_or_default();
+            if rest.is_empty() {
                 return Ok(());
             }
-            let rest = line.get(at..).unwrap_or_default();
-            let end = at + rest.iter().position(|byte| is_space(*byte)).unwrap_or(rest.len());
+            let end = at + memchr::memchr2(b' ', b'\t', rest).unwrap_or(rest.len());
             self.add(at, end)?;
             at = end;
         }
@@ -109,43 +114,50 @@ impl Shape {
         Ok(())
     }
 
-    fn measure(&mut self, input: &[u8], max_payload: usize) -> Result<(), StreamFault> {
-        let args = self.args(input);
-        let size = |place: usize| args.get(place).copied().flatten().and_then(decimal);
-        let (expected, headers, total) = match self.verb {
-            Verb::Pub => (2..=3, Some(0), size(self.count.saturating_sub(1))),
-            Verb::Hpub => {
-                (3..=4, size(self.count.saturating_sub(2)), size(self.count.saturating_sub(1)))
-            }
-            Verb::Sub => (2..=3, Some(0), Some(0)),
-            Verb::Unsub => (1..=2, Some(0), Some(0)),
-            Verb::Connect | Verb::Ping | Verb::Pong => return Ok(()),
+    /// Checks how many arguments there are, and the sizes among them.
+    fn measure(&mut self, line: &[u8], max_payload: usize) -> Result<(), StreamFault> {
+        let expected = match self.verb {
+            Verb::Pub | Verb::Sub => 2..=3,
+            Verb::Hpub => 3..=4,
+            Verb::Unsub => 1..=2,
+            Verb::Connect | Verb::Ping | Verb::Pong => 0..=1,
         };
-        let (Some(headers), Some(total)) = (headers, total) else { return Err(StreamFault::Arguments) };
-        if !expected.contains(&self.count) || headers > total {
+        if !expected.contains(&self.count) {
             return Err(StreamFault::Arguments);
         }
-        if total > max_payload {
-            return Err(StreamFault::PayloadTooLarge { declared: total, limit: max_payload });
+        let size =
+            |from_end: usize| decimal(self.arg(self.count - from_end, line)).ok_or(StreamFault::Arguments);
+        (self.headers, self.total) = match self.verb {
+            Verb::Pub => (0, size(1)?),
+            Verb::Hpub => (size(2)?, size(1)?),
+            Verb::Connect | Verb::Ping | Verb::Pong | Verb::Sub | Verb::Unsub => return Ok(()),
+        };
+        if self.headers > self.total {
+            return Err(StreamFault::Arguments);
         }
-        (self.headers, self.total) = (headers, total);
+        if self.total > max_payload {
+            return Err(StreamFault::PayloadTooLarge { declared: self.total, limit: max_payload });
+        }
         Ok(())
     }
 }
 
 impl Verb {
-    /// Verbs are read in any case.
+    /// Verbs are read in any case, and written in upper case by all clients.
     fn named(word: &[u8]) -> Option<Self> {
-        const VERBS: [(&[u8], Verb); 7] = [
-            (b"PUB", Verb::Pub),
-            (b"HPUB", Verb::Hpub),
-            (b"PING", Verb::Ping),
-            (b"PONG", Verb::Pong),
-            (b"SUB", Verb::Sub),
-            (b"UNSUB", Verb::Unsub),
-            (b"CONNECT", Verb::Connect),
-        ];
-        VERBS.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, verb)| verb)
+        Some(match word {
+            b"PUB" => Self::Pub,
+            b"HPUB" => Self::Hpub,
+            b"PING" => Self::Ping,
+            b"PONG" => Self::Pong,
+            b"SUB" => Self::Sub,
+            b"UNSUB" => Self::Unsub,
+            b"CONNECT" => Self::Connect,
+            other if other.iter().any(u8::is_ascii_lowercase) => {
+                return Self::named(&other.to_ascii_uppercase());
+            }
+            _ => return None,
+        })
     }
 }
 

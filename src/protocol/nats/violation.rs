@@ -1,30 +1,63 @@
-//! `-ERR`: the texts that clients of this dialect know.
+//! `-ERR` on a session that goes on. Official clients take any text but one of these two for the end of the connection, and some
+//! of them for the end of all attempts.
 
-use std::borrow::Cow;
-
+use super::headers::HeaderFault;
 use crate::protocol::{ErrorCode, ErrorEvent, Op};
 
-/// The text of the `-ERR` that tells of a failed operation; none where the protocol does not tell.
-pub fn violation(error: &ErrorEvent) -> Option<Cow<'static, str>> {
-    let subscribes = matches!(error.op, Some(Op::Subscribe));
-    let topic = error.topic.as_deref().unwrap_or_default();
-    Some(match error.code {
+/// The text that tells of a failed operation; none where the protocol does not tell.
+pub(super) fn violation(error: &ErrorEvent) -> Option<String> {
+    let (topic, group) = (error.topic.as_deref().unwrap_or_default(), error.group.as_deref());
+    let subject = match error.op {
         // A subscription that has ended by itself is ended again by most clients.
-        ErrorCode::BadMessage if error.op == Some(Op::Unsubscribe) => return None,
-        ErrorCode::BadMessage if subscribes => "Invalid Subject".into(),
-        ErrorCode::BadMessage => "Invalid Publish Subject".into(),
-        ErrorCode::Forbidden if subscribes => {
-            format!("Permissions Violation for Subscription to \"{topic}\"").into()
+        Some(Op::Unsubscribe) => return None,
+        Some(Op::Subscribe) => subscription(topic, group),
+        _ => publish(topic),
+    };
+    let why = match error.code {
+        ErrorCode::Forbidden => return Some(subject),
+        ErrorCode::NoResponders
+        | ErrorCode::Timeout
+        | ErrorCode::Unavailable
+        | ErrorCode::ReauthFailed
+        | ErrorCode::BadMessage
+        | ErrorCode::TooLarge
+        | ErrorCode::RateLimited
+        | ErrorCode::LimitExceeded
+        | ErrorCode::Unsupported => printable(&error.reason),
+    };
+    Some(format!("{subject}: {why}"))
+}
+
+/// The text that tells of a message with headers that may not be.
+pub(super) fn of_headers(topic: &str, fault: HeaderFault) -> String {
+    format!("{}: {}", publish(topic), printable(&fault.to_string()))
+}
+
+/// The text that tells of a subscription that is refused, or was taken away.
+pub(super) fn subscription(pattern: &str, group: Option<&str>) -> String {
+    let pattern = printable(pattern);
+    match group {
+        // Clients look the subscription up by both.
+        Some(group) => {
+            format!(
+                "Permissions Violation for Subscription to \"{pattern}\" using queue \"{}\"",
+                printable(group)
+            )
         }
-        ErrorCode::Forbidden => format!("Permissions Violation for Publish to \"{topic}\"").into(),
-        ErrorCode::TooLarge => "Maximum Payload Violation".into(),
-        ErrorCode::RateLimited => "Maximum Message Rate Exceeded".into(),
-        ErrorCode::LimitExceeded if subscribes => "Maximum Subscriptions Exceeded".into(),
-        ErrorCode::LimitExceeded => "Maximum Requests Exceeded".into(),
-        ErrorCode::NoResponders => "No Responders".into(),
-        ErrorCode::Timeout => "Timeout".into(),
-        ErrorCode::Unavailable => "Unavailable".into(),
-        ErrorCode::ReauthFailed => "Authorization Violation".into(),
-        ErrorCode::Unsupported => "Unknown Protocol Operation".into(),
-    })
+        None => format!("Permissions Violation for Subscription to \"{pattern}\""),
+    }
+}
+
+fn publish(topic: &str) -> String {
+    format!("Permissions Violation for Publish to \"{}\"", printable(topic))
+}
+
+/// What a client wrote, without what would end the text or the line early.
+fn printable(text: &str) -> String {
+    let plain = |character: char| match character {
+        '\'' | '"' | '`' => '\u{b7}',
+        other if other.is_control() => '?',
+        other => other,
+    };
+    text.chars().map(plain).collect()
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::connect::Connect;
 use super::encode::{own_message, write_error};
+use super::headers::HeaderFault;
 use super::info::Info;
-use super::violation::violation;
+use super::violation::{of_headers, subscription, violation};
 use crate::protocol::{Event, OkResult, Sid, Standing, json};
 use crate::topic::{Pattern, Topic};
 
@@ -14,7 +15,7 @@ const REAUTH_REQUIRED: &str = "$SYS.SESSION.REAUTH_REQUIRED";
 /// Where a session is told that a subscription was taken away.
 const REVOKED_SUB: &str = "$SYS.SESSION.REVOKED_SUB";
 /// Subscriptions to what the gateway tells a session.
-const MOST_LISTENING: usize = 16;
+pub const MOST_LISTENING: usize = 16;
 
 /// What is said depends on what the client said of itself, and on what it listens to.
 #[derive(Default)]
@@ -83,12 +84,17 @@ impl Voice {
                 None => {}
             },
             Event::ReauthRequired { .. } => self.tell(REAUTH_REQUIRED, event, out),
-            Event::SubscriptionRevoked { topic, .. } => {
+            Event::SubscriptionRevoked { topic, group, .. } => {
                 // As nats-server does when its permissions are reloaded.
-                write_error(&format!("Permissions Violation for Subscription to \"{topic}\""), out);
+                write_error(&subscription(topic.as_str(), group.as_deref()), out);
                 self.tell(REVOKED_SUB, event, out);
             }
         }
+    }
+
+    /// Appends that a message was not published, because of its headers.
+    pub fn refuse(&self, topic: &str, fault: HeaderFault, out: &mut Vec<u8>) {
+        write_error(&of_headers(topic, fault), out);
     }
 
     /// Appends the answer to a question that a client published, for its subscription `sid` on `reply`.

@@ -16,7 +16,16 @@ const OPEN: &str = "[[grant]]\nname = \"all\"\nservices = [\"*\"]\npublish = [\"
 fn generation(number: u64, trust: Arc<TrustDomains>, policy: Arc<Policy>) -> Generation {
     let limits = Arc::new(Limits::default());
     let (deny, renewal) = (Arc::default(), Arc::default());
-    Generation { number, listeners: Vec::new(), trust, policy, deny, limits, dialects: Arc::default(), renewal }
+    Generation {
+        number,
+        listeners: Vec::new(),
+        trust,
+        policy,
+        deny,
+        limits,
+        dialects: Arc::default(),
+        renewal,
+    }
 }
 
 /// A live session of `service`, let in by `generation`.

@@ -28,7 +28,8 @@ impl World {
         let grants = Policy::new(parse_policy(OPEN_POLICY).unwrap()).unwrap();
         let identity = ServiceIdentity::for_test("orders", "test", &[]);
         let subscribe = |sid: u64| {
-            let permit = grants.grants(identity.service(), &[]).subscribe(&Pattern::parse("a").unwrap(), None);
+            let permit =
+                grants.grants(identity.service(), &[]).subscribe(&Pattern::parse("a").unwrap(), None);
             let sid = Sid::from_number(sid).unwrap();
             router.subscribe(permit.unwrap(), SessionId::random(), sid, true, outbox.clone(), 8).unwrap()
         };
@@ -91,7 +92,9 @@ fn what_was_taken_counts_until_it_is_written() {
 #[test]
 fn messages_keep_their_order_and_their_ends() {
     let world = World::new(usize::MAX, usize::MAX, PLAIN);
-    for (to, payload) in [(&world.first, "1"), (&world.first, "22"), (&world.second, "3"), (&world.first, "4")] {
+    for (to, payload) in
+        [(&world.first, "1"), (&world.first, "22"), (&world.second, "3"), (&world.first, "4")]
+    {
         world.deliver(to, payload.as_bytes());
     }
     let mut batch = Batch::default();

@@ -66,7 +66,16 @@ impl World {
         let listeners = vec![listener(&authority, trust.clone())];
         let (policy, limits) = (policy(OPEN), Arc::new(limits));
         let (deny, renewal) = (Arc::default(), Arc::default());
-        let mut first = Generation { number: 1, listeners, trust, policy, deny, limits, dialects: Arc::default(), renewal };
+        let mut first = Generation {
+            number: 1,
+            listeners,
+            trust,
+            policy,
+            deny,
+            limits,
+            dialects: Arc::default(),
+            renewal,
+        };
         change(&mut first);
         Self { gateway: Arc::new(Gateway::new("test", first)), authority }
     }
@@ -121,7 +130,8 @@ impl World {
         let place = admission.take_service(standing.identity.service(), &generation.limits).unwrap();
         between();
         let origin = Origin { address: (address, 1).into(), listener: 0 };
-        let session = Session::open(self.gateway.clone(), origin, dialect, Arc::new(verified), standing, place);
+        let session =
+            Session::open(self.gateway.clone(), origin, dialect, Arc::new(verified), standing, place);
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let running = tokio::spawn(session.run(Plain::new(theirs), Vec::new()));
         Peer { stream: ours, buffer: BytesMut::new(), hello: Value::Null, running }
@@ -153,7 +163,8 @@ impl World {
         let from = ServiceName::parse("publisher").unwrap();
         let grants = self.gateway.generation().policy.grants(&from, &[]);
         let topic = Topic::parse(topic).unwrap();
-        let (mut lane, mut turn) = (self.gateway.router.lane(grants.publish(&topic).unwrap()), Turn::default());
+        let (mut lane, mut turn) =
+            (self.gateway.router.lane(grants.publish(&topic).unwrap()), Turn::default());
         let identity = ServiceIdentity::for_test("publisher", "test", &[]);
         let parcel = || Parcel {
             from: &identity,

@@ -79,7 +79,11 @@ impl Reader {
     }
 
     /// Reads what is there. Whether any came.
-    pub(super) fn poll_read<T: Transport>(&mut self, stream: &mut T, context: &mut Context<'_>) -> Poll<bool> {
+    pub(super) fn poll_read<T: Transport>(
+        &mut self,
+        stream: &mut T,
+        context: &mut Context<'_>,
+    ) -> Poll<bool> {
         if self.start > 0 {
             // The beginning of a frame of which the rest is to come.
             self.buffer.drain(..self.start);

@@ -116,7 +116,8 @@ async fn a_stream_is_read_across_messages_of_any_kind_and_their_fragments() {
     let pieces = [
         frame(BINARY, b"CONNECT {\"verbose\":false}\r\nPUB a 5\r\nhe"),
         [frame(TEXT, b"llo\r\nPI"), frame(0x89, b"x")].concat(),
-        [frame(BEGUN, b"NG\r"), frame(GOES_ON, b"\nSUB a"), frame(ENDS, b" 1\r\nPUB a 1\r\nx\r\nUN")].concat(),
+        [frame(BEGUN, b"NG\r"), frame(GOES_ON, b"\nSUB a"), frame(ENDS, b" 1\r\nPUB a 1\r\nx\r\nUN")]
+            .concat(),
         frame(BINARY, b"SUB 1\r\n"),
     ];
     let (mut stream, mut reader, mut writer) = ends(Dialect::Nats, pieces);

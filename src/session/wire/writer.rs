@@ -138,7 +138,11 @@ impl Writer {
     }
 
     /// When the peer counts as stuck.
-    pub(in crate::session) fn stalls_at<T: Transport>(&self, stream: &T, patience: Duration) -> Option<Instant> {
+    pub(in crate::session) fn stalls_at<T: Transport>(
+        &self,
+        stream: &T,
+        patience: Duration,
+    ) -> Option<Instant> {
         // What waits since this very moment counts too, or the session would sleep past the peer's deadline.
         self.is_waiting(stream).then(|| self.stuck_since.unwrap_or_else(Instant::now) + patience)
     }

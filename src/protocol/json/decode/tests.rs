@@ -190,10 +190,7 @@ fn values_are_judged_by_form() {
         (r#"{"op":"req","id":1,"topic":"a","timeout_ms":0}"#, Field::TimeoutMs),
     ];
     for (text, expected) in cases {
-        assert!(
-            matches!(fault(text), DecodeFault::BadField { field, .. } if field == expected),
-            "{text}"
-        );
+        assert!(matches!(fault(text), DecodeFault::BadField { field, .. } if field == expected), "{text}");
     }
 }
 
@@ -207,10 +204,7 @@ fn headers_that_could_deceive_are_refused() {
     ];
     for (headers, expected) in cases {
         let text = format!(r#"{{"op":"pub","topic":"a","headers":{headers}}}"#);
-        assert!(
-            matches!(fault(&text), DecodeFault::Header { fault, .. } if fault == expected),
-            "{headers}"
-        );
+        assert!(matches!(fault(&text), DecodeFault::Header { fault, .. } if fault == expected), "{headers}");
     }
     let twice = (r#"{"op":"pub","topic":"a","headers":{"a":"1","a":"2"}}"#);
     assert_eq!(fault(&twice), DecodeFault::DuplicateHeader);

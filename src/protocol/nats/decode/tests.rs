@@ -102,14 +102,20 @@ fn each_operation_is_read_in_any_case_and_with_any_white_space() {
 fn headers_are_read_and_a_block_that_is_none_costs_the_message_alone() {
     command("HPUB a r 18 25\r\nNATS/1.0\r\nA: b\r\n\r\n  hello\r\n", |command| {
         let Command::Publish { headers, payload, reply, .. } = command else { panic!("a publication") };
-        assert_eq!((headers.get("a"), payload.bytes(), reply.as_deref()), (Some("b"), &b"  hello"[..], Some("r")));
+        assert_eq!(
+            (headers.get("a"), payload.bytes(), reply.as_deref()),
+            (Some("b"), &b"  hello"[..], Some("r"))
+        );
     });
     let stream = b"HPUB a 22 24\r\nNATS/1.0 503\r\nA: b\r\n\r\nhi\r\nPING\r\n";
     let (operations, fault) = decode_all(stream);
     assert_eq!((operations.len(), fault), (2, None));
-    assert_eq!(operations[0], format!("{:?}", Operation::Refused(HeaderFault::Version)));
+    assert_eq!(
+        operations[0],
+        format!("{:?}", Operation::Refused { topic: "a", fault: HeaderFault::Version })
+    );
     let forged = b"HPUB a 32 32\r\nNATS/1.0\r\nPortcullis-From: x\r\n\r\n\r\n\r\n";
-    let expected = format!("{:?}", Operation::Refused(HeaderError::Reserved.into()));
+    let expected = format!("{:?}", Operation::Refused { topic: "a", fault: HeaderError::Reserved.into() });
     assert_eq!(decode_all(&forged[..]).0.first(), Some(&expected));
 }
 
@@ -117,7 +123,10 @@ fn headers_are_read_and_a_block_that_is_none_costs_the_message_alone() {
 fn what_the_client_says_of_itself_holds_for_what_follows() {
     let stream = b"SUB a 1\r\nCONNECT {\"verbose\":false,\"echo\":false}\r\nSUB a 2\r\n";
     let (operations, _) = decode_all(stream);
-    assert!(operations[0].contains("id: Some(OpId(0))") && operations[0].contains("echo: true"), "{operations:?}");
+    assert!(
+        operations[0].contains("id: Some(OpId(0))") && operations[0].contains("echo: true"),
+        "{operations:?}"
+    );
     assert!(operations[2].contains("id: None") && operations[2].contains("echo: false"), "{operations:?}");
 }
 
@@ -175,7 +184,10 @@ fn a_declared_size_takes_no_memory() {
     let mut decoder = Decoder::default();
     let (used, found) = decoder.find(b"PUB a 1024\r\nabc", MAX_PAYLOAD).expect("good");
     assert!(used == 15 && found.is_none() && decoder.partial.capacity() < 100);
-    assert_eq!(shape::Shape::read(b"PUB a 1024\r\n", MAX_PAYLOAD).expect("good").map(|shape| shape.len()), Some(1038));
+    assert_eq!(
+        shape::Shape::read(b"PUB a 1024\r\n", MAX_PAYLOAD).expect("good").map(|shape| shape.len()),
+        Some(1038)
+    );
 }
 
 #[test]
@@ -262,7 +274,8 @@ impl Saying {
                 if headers.is_empty() {
                     return format!("PUB {topic} {}{}\r\n{data}\r\n", word(reply), data.len());
                 }
-                let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                let lines: String =
+                    headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
                 let block = format!("NATS/1.0\r\n{lines}\r\n");
                 let (size, total) = (block.len(), block.len() + data.len());
                 format!("HPUB {topic} {}{size} {total}\r\n{block}{data}\r\n", word(reply))
