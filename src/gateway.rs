@@ -1,5 +1,6 @@
 //! What all connections of one gateway share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +28,8 @@ pub struct Gateway {
     /// The number of the newest generation, and when the change behind it was noticed.
     noticed: Mutex<(u64, Instant)>,
     phase: RwLock<Phase>,
+    /// Whether the phase is another than `Running`: sessions look at every turn, and seldom find something.
+    is_leaving: AtomicBool,
 }
 
 /// Where the gateway stands between start and stop.
@@ -55,6 +58,7 @@ impl Gateway {
             noticed: Mutex::new((first.number, Instant::now())),
             current: Current::new(first),
             phase: RwLock::new(Phase::Running),
+            is_leaving: AtomicBool::new(false),
         }
     }
 
@@ -83,6 +87,9 @@ impl Gateway {
     }
 
     pub fn phase(&self) -> Phase {
+        if !self.is_leaving.load(Ordering::Acquire) {
+            return Phase::Running;
+        }
         *self.phase.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,6 +106,7 @@ impl Gateway {
 
     fn enter(&self, phase: Phase) {
         *self.phase.write().unwrap_or_else(PoisonError::into_inner) = phase;
+        self.is_leaving.store(true, Ordering::Release);
         self.registry.alarm_all();
     }
 }

@@ -23,7 +23,7 @@ use turn::Waiting;
 use crate::identity::ServiceIdentity;
 use crate::policy::{GroupScope, PublishPermit, SubscribePermit};
 use crate::protocol::{Headers, Message, Payload, Sid};
-use crate::session::{Encodings, Outbox, SessionId};
+use crate::session::{Encodings, Outbox, Outlines, SessionId};
 use crate::topic::{INBOX_PREFIX, Pattern, PatternIndex, Topic};
 
 /// Shards of the subscription index. Two busy first tokens share one with a chance of 1 in 256.
@@ -49,9 +49,11 @@ struct Shard {
     version: AtomicU64,
 }
 
-/// A publisher's way to the receivers of one topic: its permit, and who matched at which version.
+/// One publisher's way to the receivers of one topic: its permit, who matched at which version, and what all of its messages
+/// have in common.
 pub struct Lane {
     permit: PublishPermit,
+    outlines: Outlines,
     matched: Matched,
     shard: usize,
     shard_version: u64,
@@ -154,7 +156,7 @@ impl Router {
         let shard = self.shard_of_topic(permit.topic());
         let (shard_version, wild_version) = self.versions(shard);
         let matched = self.matched(permit.topic(), shard);
-        Lane { permit, matched, shard, shard_version, wild_version }
+        Lane { permit, outlines: Outlines::default(), matched, shard, shard_version, wild_version }
     }
 
     /// Sends a parcel down its lane, as part of what `turn` sends, and returns how many subscriptions took it.
@@ -259,7 +261,7 @@ impl Lane {
         let (session, answer_within) = (parcel.session, parcel.answer_within);
         let message = parcel.message(self.permit.topic());
         let Turn { scratch, waiting } = turn;
-        let encodings = Encodings::new(&message, scratch);
+        let encodings = Encodings::new(&message, &mut self.outlines, scratch);
         self.matched.deliver(&mut Addressed { encodings, session, answer_within, waiting })
     }
 }

@@ -32,7 +32,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 pub use close::CloseReason;
-pub use encoding::Encodings;
+pub use encoding::{Encodings, Outlines};
 pub use fault::Operation;
 pub use id::{SessionId, random};
 pub use nats::DialectSettings;
@@ -205,7 +205,8 @@ impl Session {
                 sleep_until(turn.at).await;
                 retry_after = Some(turn.retry_after);
             }
-            wire::say_goodbye(stream, writer, reason, retry_after, || session.told_verdict(reason)).await;
+            let told = || session.told_verdict(reason);
+            wire::say_goodbye(&mut stream, &mut writer, reason, retry_after, told).await;
             (reason, session.counts)
         }
     }
@@ -239,10 +240,12 @@ impl Session {
             if timer.is_elapsed() || next < timer.deadline() {
                 timer.as_mut().reset(next);
             }
+            // Only then something may be there that was left alone.
+            let more = !writer.has_room();
             // Whichever wakes it, the session looks around before it acts.
             tokio::select! {
                 biased;
-                came = wire::progress(stream, reader, writer) => {
+                came = wire::progress(stream, reader, writer, more) => {
                     if came? {
                         self.keepalive.heard(Instant::now());
                     }

@@ -28,10 +28,12 @@ pub struct Topic(Arc<str>);
 impl Topic {
     /// Parses a topic, refusing wildcards and whatever the grammar does not allow.
     pub fn parse(text: &str) -> Result<Self, TopicError> {
-        check_tokens(text, |_, token| match token {
-            "*" | ">" => Err(TopicError::WildcardInTopic),
-            _ => Ok(()),
-        })?;
+        if !is_plainly_a_topic(text.as_bytes()) {
+            check_tokens(text, |_, token| match token {
+                "*" | ">" => Err(TopicError::WildcardInTopic),
+                _ => Ok(()),
+            })?;
+        }
         Ok(Self(text.into()))
     }
 
@@ -259,6 +261,23 @@ fn check_tokens(text: &str, check: impl Fn(bool, &str) -> Result<(), TopicError>
     Ok(())
 }
 
+/// Whether a text is a topic at first sight, as most are: of visible ASCII alone, and without the characters of wildcards. Each
+/// request brings a new one to answer to.
+fn is_plainly_a_topic(text: &[u8]) -> bool {
+    let (mut tokens, mut before) = (1, b'.');
+    for &byte in text {
+        match byte {
+            b'.' if before == b'.' => return false,
+            b'.' => tokens += 1,
+            b'*' | b'>' => return false,
+            b'!'..=b'~' => {}
+            _ => return false,
+        }
+        before = byte;
+    }
+    before != b'.' && tokens <= MAX_TOPIC_TOKENS && text.len() <= MAX_TOPIC_BYTES
+}
+
 fn check_token(token: &str) -> Result<(), TopicError> {
     if token.is_empty() {
         return Err(TopicError::EmptyToken);
@@ -299,7 +318,14 @@ fn is_wildcard(token: &str) -> bool {
 }
 
 fn first_token(text: &str) -> &str {
-    text.split_once('.').map_or(text, |(first, _)| first)
+    split_token(text).0
+}
+
+/// The first token and what follows it.
+fn split_token(text: &str) -> (&str, Option<&str>) {
+    let dot = text.bytes().position(|byte| byte == b'.');
+    let parts = dot.and_then(|dot| text.split_at_checked(dot));
+    parts.map_or((text, None), |(first, rest)| (first, rest.get(1..)))
 }
 
 fn is_reserved(text: &str) -> bool {
@@ -312,8 +338,8 @@ pub fn is_inbox(text: &str) -> bool {
 }
 
 fn inbox_token(text: &str) -> Option<&str> {
-    let mut tokens = text.split('.');
-    let token = (tokens.next()? == INBOX_PREFIX).then(|| tokens.next())??;
+    let behind = text.strip_prefix(INBOX_PREFIX)?.strip_prefix('.')?;
+    let token = first_token(behind);
     (!is_wildcard(token) && token.chars().count() >= MIN_INBOX_TOKEN_CHARS).then_some(token)
 }
 

@@ -1,5 +1,7 @@
 //! Where log lines go: standard error, as text or as JSON.
 
+use std::io::BufWriter;
+
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -14,6 +16,9 @@ use crate::config::{LogFormat, LogSettings};
 const AUDIT: &str = "portcullis::audit";
 /// Libraries that say no more than `info`: tungstenite prints payloads at its trace level.
 const CAPPED: [&str; 4] = ["tungstenite", "tokio_tungstenite", "rustls", "hyper"];
+
+/// Bytes of lines written at once while more wait; what stands when none does is written then.
+const WRITE: usize = 64 * 1024;
 
 /// Lines that wait for a reader of standard error that is behind.
 const WAITING_LINES: usize = 65_536;
@@ -39,7 +44,7 @@ pub(super) fn install(settings: &LogSettings) -> Result<Logs, String> {
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING_LINES)
         .lossy(true)
-        .finish(std::io::stderr());
+        .finish(BufWriter::with_capacity(WRITE, std::io::stderr()));
     let logs = Logs { dropped: writer.error_counter(), _writer: guard };
     let lines = fmt::layer().with_writer(writer);
     match settings.format {

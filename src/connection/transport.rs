@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustls::ServerConnection;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -78,16 +78,16 @@ impl Transport for TlsTransport {
         }
         let before = into.len();
         while !self.at_end {
-            if ready!(self.socket.poll_read_ready(context)).is_err() {
-                return Poll::Ready(0);
-            }
-            let came = CIPHERTEXT.with_borrow_mut(|ciphertext| match self.socket.try_read(ciphertext) {
-                Ok(0) => Err(Ended),
-                Ok(read) => self.decrypt(ciphertext.get(..read).unwrap_or_default(), into),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-                Err(_) => Err(Ended),
+            // Not `try_read`: only this notices by a short read that nothing more is there, without asking the system again.
+            let came = CIPHERTEXT.with_borrow_mut(|ciphertext| {
+                let mut read = ReadBuf::new(ciphertext);
+                let came = ready!(Pin::new(&mut self.socket).poll_read(context, &mut read));
+                Poll::Ready(match read.filled() {
+                    ciphertext if came.is_ok() && !ciphertext.is_empty() => self.decrypt(ciphertext, into),
+                    _ => Err(Ended),
+                })
             });
-            self.at_end = came.is_err();
+            self.at_end = ready!(came).is_err();
             let moved = into.len() - before;
             if moved > 0 {
                 return Poll::Ready(moved);
@@ -105,13 +105,9 @@ impl Transport for TlsTransport {
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            match self.tls.write_tls(&mut Socket(&self.socket)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.socket.poll_write_ready(context))?;
-                }
-                written => return Poll::Ready(written),
-            }
+        match self.tls.write_tls(&mut Socket { socket: &mut self.socket, context }) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            written => Poll::Ready(written),
         }
     }
 
@@ -128,19 +124,29 @@ impl Transport for TlsTransport {
     }
 }
 
-/// Writes what the system takes without waiting.
-struct Socket<'s>(&'s TcpStream);
+/// Writes what the system takes now, and has the task woken when it takes more.
+struct Socket<'s, 'c, 'w> {
+    socket: &'s mut TcpStream,
+    context: &'c mut Context<'w>,
+}
 
-impl Write for Socket<'_> {
+impl Write for Socket<'_, '_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        or_would_block(Pin::new(&mut *self.socket).poll_write(self.context, bytes))
     }
 
     fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(bytes)
+        or_would_block(Pin::new(&mut *self.socket).poll_write_vectored(self.context, bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+fn or_would_block(written: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match written {
+        Poll::Ready(written) => written,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }

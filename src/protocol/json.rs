@@ -10,7 +10,7 @@ mod fields;
 pub(super) mod lexical;
 
 pub use decode::{DecodeLimits, decode, decode_proof};
-pub use encode::{MESSAGE_HEAD, encode, message_tail, response_head, response_tail};
+pub use encode::{MESSAGE_HEAD, encode, message_envelope, message_tail, response_head, response_tail};
 pub use fault::{DecodeError, DecodeFault};
 pub use fields::Field;
 

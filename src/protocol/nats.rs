@@ -15,7 +15,9 @@ mod voice;
 
 pub use connect::Connect;
 pub use decode::{Decoder, Found, Operation, StreamFault};
-pub use encode::{FROM, message_head, message_tail, no_responders, write_error};
+pub use encode::{
+    FROM, message_envelope, message_head, message_sizes, message_tail, no_responders, write_error,
+};
 pub use headers::HeaderFault;
 pub use voice::{MOST_LISTENING, Voice};
 

@@ -1,41 +1,60 @@
 //! A message on its way to many: encoded once for each form in which somebody receives it, whatever their number.
+//!
+//! Most messages are small, have no headers, and go the way that the one before went. Of such a one nothing is encoded but its
+//! sizes: what its frame repeats from message to message stands in an [`Outline`], and its payload is copied from where it was
+//! read to where it will be written.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::protocol::{Form, Message, Sid, json, nats};
+use crate::protocol::{Form, Message, Sid, WirePayload, json, nats};
 use crate::websocket;
 
 /// Encodings of at least so many bytes are shared by all who receive them; smaller ones are copied, which costs less than to
 /// count who still needs them.
 const SHARED_FROM: usize = 4 * 1024;
+/// Room for what usually stands around a payload.
+const ENVELOPE: usize = 256;
+
+/// What the frames of one sender's messages on one topic have in common, by form.
+#[derive(Default)]
+pub struct Outlines([Option<Outline>; Form::COUNT]);
+
+/// What stands before the subscription's id, and between that and the payload.
+struct Outline {
+    head: Box<[u8]>,
+    envelope: Box<[u8]>,
+    /// The envelope behind the sizes of the message before.
+    line: Vec<u8>,
+    /// For what payloads the line is right as it stands.
+    fits: Option<usize>,
+}
 
 /// One message, and as much of its encodings as was asked for so far.
 pub struct Encodings<'m> {
     message: &'m Message<'m>,
+    outlines: &'m mut Outlines,
     forms: [Option<Encoded>; Form::COUNT],
     scratch: &'m mut Vec<u8>,
 }
 
-/// What all frames of one form have in common.
-struct Encoded {
-    /// What stands before the subscription's id, in the scratch.
-    head: Range<usize>,
-    tail: Tail,
-}
-
-/// What stands behind the subscription's id.
-enum Tail {
-    Scratch(Range<usize>),
-    Shared(Bytes),
+/// How one message is encoded in one form.
+enum Encoded {
+    /// By the outline, which fits it.
+    Outlined,
+    /// As a whole: what stands before the subscription's id and what stands behind it, in the scratch.
+    Whole { head: Range<usize>, tail: Range<usize> },
+    /// The same, its end shared.
+    Shared { head: Range<usize>, tail: Bytes },
 }
 
 impl<'m> Encodings<'m> {
-    /// Encodes into `scratch`, which holds nothing that is needed.
-    pub fn new(message: &'m Message<'m>, scratch: &'m mut Vec<u8>) -> Self {
+    /// Encodes into `scratch`, which holds nothing that is needed. The outlines are of other messages of the same sender on the
+    /// same topic.
+    pub fn new(message: &'m Message<'m>, outlines: &'m mut Outlines, scratch: &'m mut Vec<u8>) -> Self {
         scratch.clear();
-        Self { message, forms: [const { None }; Form::COUNT], scratch }
+        Self { message, outlines, forms: [const { None }; Form::COUNT], scratch }
     }
 
     pub fn message(&self) -> &Message<'m> {
@@ -44,85 +63,122 @@ impl<'m> Encodings<'m> {
 
     /// What the subscription `sid` reads in this form.
     pub fn of<'e>(&'e mut self, form: Form, sid: &'e Sid) -> Frame<'e> {
-        let Self { message, forms, scratch } = self;
-        let encoded = forms[form.index()].get_or_insert_with(|| Encoded::new(message, form, scratch));
-        let tail = match &encoded.tail {
-            Tail::Scratch(place) => Part::Copied(&scratch[place.clone()]),
-            Tail::Shared(bytes) => Part::Shared(bytes),
+        let Self { message, outlines, forms, scratch } = self;
+        let place = form.index();
+        let outline = &mut outlines.0[place];
+        let encoded = forms[place].get_or_insert_with(|| Encoded::new(message, form, outline, scratch));
+        // A `sid` that is no number stands between quotes in JSON.
+        let quote: &[u8] = if form == Form::Json && !sid.is_number() { b"\"" } else { b"" };
+        let (sid, payload) = (sid.as_str().as_bytes(), message.payload.bytes());
+        let mut shared = None;
+        let parts = match encoded {
+            Encoded::Outlined => {
+                let end: &[u8] = if form == Form::Json { b"}" } else { b"\r\n" };
+                let (head, line) = outline.as_ref().map_or((&b""[..], &b""[..]), |it| (&it.head, &it.line));
+                [head, quote, sid, quote, line, payload, end]
+            }
+            Encoded::Whole { head, tail } => {
+                [&scratch[head.clone()], quote, sid, quote, &scratch[tail.clone()], b"", b""]
+            }
+            Encoded::Shared { head, tail } => {
+                shared = Some(&*tail);
+                [&scratch[head.clone()], quote, sid, quote, b"", b"", b""]
+            }
         };
-        Frame { form, head: &scratch[encoded.head.clone()], sid, tail }
+        Frame { is_text: form == Form::Json, parts, shared }
     }
 }
 
 impl Encoded {
-    fn new(message: &Message<'_>, form: Form, scratch: &mut Vec<u8>) -> Self {
+    fn new(message: &Message<'_>, form: Form, outline: &mut Option<Outline>, scratch: &mut Vec<u8>) -> Self {
         let start = scratch.len();
+        let is_large = message.payload.len() >= SHARED_FROM;
+        if !is_large && message.headers.is_empty() && is_outlined(message, form) {
+            outline.get_or_insert_with(|| Outline::new(message, form)).fit(message, form);
+            return Self::Outlined;
+        }
         match form {
             Form::Json => scratch.extend_from_slice(json::MESSAGE_HEAD),
             Form::Nats(form) => nats::message_head(message, form, scratch),
         }
         let head = start..scratch.len();
-        let is_large = message.payload.bytes().len() >= SHARED_FROM;
         let mut own = Vec::new();
         let out = if is_large { &mut own } else { &mut *scratch };
-        out.reserve(message.payload.bytes().len() + ENVELOPE);
+        out.reserve(message.payload.len() + ENVELOPE);
         match form {
             Form::Json => json::message_tail(message, out),
             Form::Nats(form) => nats::message_tail(message, form, out),
         }
-        let tail = if is_large { Tail::Shared(own.into()) } else { Tail::Scratch(head.end..scratch.len()) };
-        Self { head, tail }
+        match is_large {
+            true => Self::Shared { head, tail: own.into() },
+            false => Self::Whole { tail: head.end..scratch.len(), head },
+        }
     }
 }
 
-/// Room for what usually stands around a payload.
-const ENVELOPE: usize = 256;
+/// Whether an outline and a payload as it was sent are all there is to a message without headers.
+fn is_outlined(message: &Message<'_>, form: Form) -> bool {
+    match form {
+        Form::Nats(_) => true,
+        Form::Json => message.reply.is_none() && matches!(message.payload.wire(), WirePayload::Json(_)),
+    }
+}
+
+impl Outline {
+    fn new(message: &Message<'_>, form: Form) -> Self {
+        let (mut head, mut envelope) = (Vec::new(), Vec::new());
+        match form {
+            Form::Json => {
+                head.extend_from_slice(json::MESSAGE_HEAD);
+                json::message_envelope(message, &mut envelope);
+            }
+            Form::Nats(form) => {
+                nats::message_head(message, form, &mut head);
+                nats::message_envelope(message, form, &mut envelope);
+            }
+        }
+        Self { head: head.into(), envelope: envelope.into(), line: Vec::new(), fits: None }
+    }
+
+    /// Makes the line right for this message: it is, if the one before was as long.
+    fn fit(&mut self, message: &Message<'_>, form: Form) {
+        let length = message.payload.len();
+        if self.fits == Some(length) && message.reply.is_none() {
+            return;
+        }
+        self.line.clear();
+        if let Form::Nats(form) = form {
+            nats::message_sizes(message, form, &mut self.line);
+        }
+        self.line.extend_from_slice(&self.envelope);
+        self.fits = message.reply.is_none().then_some(length);
+    }
+}
 
 /// What one subscription reads.
 pub struct Frame<'e> {
-    form: Form,
-    head: &'e [u8],
-    sid: &'e Sid,
-    tail: Part<'e>,
-}
-
-enum Part<'e> {
-    Copied(&'e [u8]),
-    Shared(&'e Bytes),
+    /// Whether it is a WebSocket message of its own.
+    is_text: bool,
+    parts: [&'e [u8]; 7],
+    shared: Option<&'e Bytes>,
 }
 
 impl Frame<'_> {
-    /// How many bytes it has, or a few less.
+    /// How many bytes it has, but for a WebSocket header.
     pub fn len(&self) -> usize {
-        self.head.len() + self.sid.as_str().len() + self.quote().len() * 2 + self.tail().len()
+        self.parts.iter().map(|part| part.len()).sum::<usize>() + self.shared.map_or(0, Bytes::len)
     }
 
     /// Appends it, except for an end that is shared, which it returns.
     pub fn write(&self, out: &mut Vec<u8>) -> Option<Bytes> {
-        if self.form == Form::Json {
-            websocket::text_header(out, self.len());
+        let length = self.len();
+        if self.is_text {
+            websocket::text_header(out, length);
         }
-        for part in [self.head, self.quote(), self.sid.as_str().as_bytes(), self.quote()] {
+        out.reserve(length - self.shared.map_or(0, Bytes::len));
+        for part in self.parts {
             out.extend_from_slice(part);
         }
-        match self.tail {
-            Part::Copied(bytes) => {
-                out.extend_from_slice(bytes);
-                None
-            }
-            Part::Shared(bytes) => Some(bytes.clone()),
-        }
-    }
-
-    /// What stands around a `sid` that is no number in JSON.
-    fn quote(&self) -> &'static [u8] {
-        if self.form == Form::Json && !self.sid.is_number() { b"\"" } else { b"" }
-    }
-
-    fn tail(&self) -> &[u8] {
-        match self.tail {
-            Part::Copied(bytes) => bytes,
-            Part::Shared(bytes) => bytes,
-        }
+        self.shared.cloned()
     }
 }

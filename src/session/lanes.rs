@@ -13,30 +13,38 @@ const MOST_RECEIVERS: usize = 65_536;
 /// Bounded memory of permits and matches; emptied whenever the session's grants change, and while it is silent.
 #[derive(Default)]
 pub(super) struct Lanes {
-    known: HashMap<Topic, Lane>,
+    lanes: Vec<Lane>,
+    places: HashMap<Topic, usize>,
+    /// The place of the lane that was used last: most messages go where the one before went.
+    last: usize,
     receivers: usize,
 }
 
 impl Lanes {
     pub(super) fn get(&mut self, topic: &str) -> Option<&mut Lane> {
-        self.known.get_mut(topic)
+        if self.lanes.get(self.last).is_none_or(|lane| lane.permit().topic().as_str() != topic) {
+            self.last = *self.places.get(topic)?;
+        }
+        self.lanes.get_mut(self.last)
     }
 
     pub(super) fn insert(&mut self, lane: Lane) -> &mut Lane {
-        if self.known.len() >= MOST || self.receivers >= MOST_RECEIVERS {
+        if self.lanes.len() >= MOST || self.receivers >= MOST_RECEIVERS {
             self.clear();
         }
         self.receivers += lane.receivers();
-        self.known.entry(lane.permit().topic().clone()).insert_entry(lane).into_mut()
+        self.last = self.lanes.len();
+        self.places.insert(lane.permit().topic().clone(), self.last);
+        self.lanes.push(lane);
+        &mut self.lanes[self.last]
     }
 
     pub(super) fn clear(&mut self) {
-        self.known = HashMap::new();
-        self.receivers = 0;
+        *self = Self::default();
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.known.len()
+        self.lanes.len()
     }
 }

@@ -125,7 +125,7 @@ impl Session {
         let listened = match parsed {
             Err(fault) => Err(fault),
             Ok(_) if is_in_use => Err(Fault::SidInUse),
-            Ok(pattern) if voice.listen(sid.clone(), pattern) => Ok(()),
+            Ok(pattern) if voice.listen(sid.clone(), pattern.clone()) => Ok(()),
             Ok(_) => Err(Fault::TooManySubscriptions(nats::MOST_LISTENING)),
         };
         let operation = fault::Operation {

@@ -20,8 +20,8 @@ use super::{CloseReason, Transport};
 
 /// Bytes of output above which nothing more is executed or taken from the queue.
 const HIGH_WATER: usize = 48 * 1024;
-/// Room that an empty buffer keeps while little passes through it, and while much does.
-const RETAINED: usize = 512;
+/// Room that an empty buffer keeps while much passes through it. While little does it keeps none: most sessions are idle, and
+/// each has its buffers.
 const RETAINED_BUSY: usize = 64 * 1024;
 
 /// How long a peer has to read the close frame and to answer it.
@@ -30,7 +30,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// hurry: one list may end thousands, and by then the others have their close frames.
 const LET_OTHERS_GO: Duration = Duration::from_millis(500);
 
-/// Waits until bytes go out or come in, or the stream ends. Whether any came. Cancel safe.
+/// Waits until bytes come in or the stream ends, or, if `more` waits for the room of what is written, until some is. Whether any
+/// came. Cancel safe.
 ///
 /// Read even while much waits to be written: a peer that is behind with its messages is still heard. What is read waits in the
 /// reader until there is room for its answers.
@@ -38,6 +39,7 @@ pub(super) async fn progress<T: Transport>(
     stream: &mut T,
     reader: &mut Reader,
     writer: &mut Writer,
+    more: bool,
 ) -> Result<bool, CloseReason> {
     poll_fn(|context| {
         let mut has_written = false;
@@ -53,7 +55,7 @@ pub(super) async fn progress<T: Transport>(
         {
             return Poll::Ready(Ok(came));
         }
-        if has_written { Poll::Ready(Ok(false)) } else { Poll::Pending }
+        if has_written && more { Poll::Ready(Ok(false)) } else { Poll::Pending }
     })
     .await
 }
@@ -62,16 +64,16 @@ pub(super) async fn progress<T: Transport>(
 /// the same: a socket closed with unread bytes is reset, and a reset swallows what was sent. `written` hears when the
 /// close frame is with the socket.
 pub(super) async fn say_goodbye<T: Transport>(
-    mut stream: T,
-    mut writer: Writer,
+    stream: &mut T,
+    writer: &mut Writer,
     reason: CloseReason,
     retry_after: Option<Duration>,
     written: impl FnOnce(),
 ) {
     writer.close(reason, retry_after);
     let farewell = async {
-        while writer.is_waiting(&stream) {
-            poll_fn(|context| writer.poll_write(&mut stream, context)).await?;
+        while writer.is_waiting(stream) {
+            poll_fn(|context| writer.poll_write(stream, context)).await?;
         }
         written();
         if reason.is_revocation() {
@@ -89,7 +91,7 @@ pub(super) async fn say_goodbye<T: Transport>(
 }
 
 fn retained(busy: bool) -> usize {
-    if busy { RETAINED_BUSY } else { RETAINED }
+    if busy { RETAINED_BUSY } else { 0 }
 }
 
 #[cfg(test)]

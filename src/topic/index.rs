@@ -206,8 +206,7 @@ impl<T> Default for Branches<T> {
 
 /// The first token and what follows it; nothing when all tokens are used up.
 fn split(rest: Option<&str>) -> Option<(&str, Option<&str>)> {
-    let rest = rest?;
-    Some(rest.split_once('.').map_or((rest, None), |(token, more)| (token, Some(more))))
+    rest.map(super::split_token)
 }
 
 #[cfg(test)]

@@ -48,8 +48,7 @@ pub fn response_head(id: OpId, out: &mut Vec<u8>) {
 
 /// Appends what stands behind the subscription's id, which all who receive the message share.
 pub fn message_tail(message: &Message<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#","topic":"#);
-    write_json(message.topic.as_str(), out);
+    write_topic(message, out);
     if let Some(reply) = &message.reply {
         out.extend_from_slice(br#","reply":"#);
         write_json(reply.as_str(), out);
@@ -57,22 +56,40 @@ pub fn message_tail(message: &Message<'_>, out: &mut Vec<u8>) {
     response_tail(message, out);
 }
 
+/// Appends what stands between the subscription's id and a payload of JSON, in a message with neither headers nor reply.
+pub fn message_envelope(message: &Message<'_>, out: &mut Vec<u8>) {
+    write_topic(message, out);
+    write_sender(message, out);
+    out.extend_from_slice(DATA);
+}
+
 /// The same for the answer to a request, which has neither topic nor reply.
 pub fn response_tail(message: &Message<'_>, out: &mut Vec<u8>) {
-    // A name of a service has no character that JSON would escape.
-    out.extend_from_slice(br#","from":""#);
-    out.extend_from_slice(message.from.as_str().as_bytes());
-    out.push(b'"');
+    write_sender(message, out);
     write_headers(&message.headers, out);
     write_payload(message.payload.wire(), out);
     out.push(b'}');
 }
 
+fn write_topic(message: &Message<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","topic":"#);
+    write_json(message.topic.as_str(), out);
+}
+
+/// A name of a service has no character that JSON would escape.
+fn write_sender(message: &Message<'_>, out: &mut Vec<u8>) {
+    for part in [br#","from":""#, message.from.as_str().as_bytes(), b"\""] {
+        out.extend_from_slice(part);
+    }
+}
+
+const DATA: &[u8] = br#","data":"#;
+
 fn write_payload(payload: WirePayload<'_>, out: &mut Vec<u8>) {
     match payload {
         WirePayload::Empty => {}
         WirePayload::Json(text) => {
-            out.extend_from_slice(br#","data":"#);
+            out.extend_from_slice(DATA);
             out.extend_from_slice(text);
         }
         WirePayload::Base64(bytes) => {

@@ -20,23 +20,33 @@ pub fn message_head(message: &Message<'_>, form: Form, out: &mut Vec<u8>) {
 
 /// Appends what stands behind the subscription's id.
 pub fn message_tail(message: &Message<'_>, form: Form, out: &mut Vec<u8>) {
+    message_sizes(message, form, out);
+    message_envelope(message, form, out);
+    out.extend_from_slice(message.payload.bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends what of a message's line changes from message to message: where an answer goes, and the sizes.
+pub fn message_sizes(message: &Message<'_>, form: Form, out: &mut Vec<u8>) {
     out.push(b' ');
     if let Some(reply) = &message.reply {
         out.extend_from_slice(reply.as_str().as_bytes());
         out.push(b' ');
     }
-    let (payload, headers) = (message.payload.bytes(), header_bytes(message, form));
+    let headers = header_bytes(message, form);
     if headers > 0 {
         number(headers, out);
         out.push(b' ');
     }
-    number(headers + payload.len(), out);
+    number(headers + message.payload.len(), out);
+}
+
+/// Appends the end of a message's line, and its headers.
+pub fn message_envelope(message: &Message<'_>, form: Form, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
-    if headers > 0 {
+    if has_headers(message, form) {
         write_headers(message, form, out);
     }
-    out.extend_from_slice(payload);
-    out.extend_from_slice(b"\r\n");
 }
 
 fn has_headers(message: &Message<'_>, form: Form) -> bool {

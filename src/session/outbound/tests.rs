@@ -8,7 +8,7 @@ use crate::identity::{ServiceIdentity, ServiceName};
 use crate::policy::Policy;
 use crate::protocol::{Headers, Payload, Sid};
 use crate::routing::Router;
-use crate::session::SessionId;
+use crate::session::{Outlines, SessionId};
 use crate::topic::{Pattern, Topic};
 
 const OPEN_POLICY: &str = "[[grant]]\nname = \"all\"\nservices = [\"*\"]\nsubscribe = [\">\"]\n";
@@ -54,8 +54,8 @@ impl World {
             headers: Headers::EMPTY,
             reply: None,
         };
-        let mut scratch = Vec::new();
-        let mut encodings = Encodings::new(&message, &mut scratch);
+        let (mut outlines, mut scratch) = (Outlines::default(), Vec::new());
+        let mut encodings = Encodings::new(&message, &mut outlines, &mut scratch);
         subscriptions.iter().map(|to| self.outbox.deliver(to, &mut encodings, None)).collect()
     }
 }

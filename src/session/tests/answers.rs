@@ -76,7 +76,13 @@ fn every_fault() -> Vec<(Fault, ErrorCode)> {
 }
 
 fn operation() -> Operation<'static> {
-    Operation { id: OpId::new(7), op: Op::Publish, topic: Some("a.secret".into()), sid: Sid::from_number(3) }
+    Operation {
+        id: OpId::new(7),
+        op: Op::Publish,
+        topic: Some("a.secret".into()),
+        sid: Sid::from_number(3),
+        group: None,
+    }
 }
 
 #[test]

@@ -133,6 +133,7 @@ impl World {
         let session =
             Session::open(self.gateway.clone(), origin, dialect, Arc::new(verified), standing, place);
         let (ours, theirs) = tokio::io::duplex(PIPE);
+
         let running = tokio::spawn(session.run(Plain::new(theirs), Vec::new()));
         Peer { stream: ours, buffer: BytesMut::new(), hello: Value::Null, running }
     }

@@ -14,6 +14,9 @@ use crate::session::outbound::Piece;
 use crate::session::{CloseReason, Transport};
 use crate::websocket;
 
+/// A write of as much was a busy one.
+const BUSY: usize = 4 * 1024;
+
 /// The writing end.
 pub(in crate::session) struct Writer {
     encoding: Encoding,
@@ -59,7 +62,7 @@ impl Writer {
                 self.scratch.clear();
                 json::encode(event, &mut self.scratch);
                 websocket::text(&mut self.frames, &[&self.scratch]);
-                self.scratch.shrink_to(super::RETAINED);
+                self.scratch = Vec::new();
             }
             Encoding::Nats(voice) => voice.say(event, &mut self.stream),
         }
@@ -227,7 +230,7 @@ impl Writer {
     fn empty(&mut self) {
         self.shared.clear();
         for buffer in [&mut self.frames, &mut self.stream] {
-            let is_busy = buffer.len() >= buffer.capacity() / 4;
+            let is_busy = buffer.len() >= BUSY;
             buffer.clear();
             buffer.shrink_to(retained(is_busy));
         }

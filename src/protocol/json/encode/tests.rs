@@ -121,7 +121,7 @@ fn notices() {
     );
     let reason = RevokedBecause::PolicyChanged;
     assert_eq!(
-        value_of(&Event::SubscriptionRevoked { sid: sid("s"), topic: pattern("a.>"), reason }),
+        value_of(&Event::SubscriptionRevoked { sid: sid("s"), topic: pattern("a.>"), group: None, reason }),
         json!({"op": "revoked_sub", "sid": "s", "topic": "a.>", "reason": "policy_changed"})
     );
     assert_eq!(
