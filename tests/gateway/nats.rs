@@ -5,6 +5,7 @@ mod framing;
 mod hostile;
 mod interop;
 mod messages;
+mod order;
 mod proofs;
 mod requests;
 mod session;
