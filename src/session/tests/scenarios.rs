@@ -27,10 +27,7 @@ async fn a_message_reaches_its_subscribers_with_its_sender_its_headers_and_its_b
         let world = World::new();
         let (mut sender, mut hearer) = two(&world, pair).await;
         assert_eq!(hearer.subscribe("s", "orders.*").await, DONE);
-        assert_eq!(
-            sender.publish_with("orders.new", &[("A", "b: c"), ("Gr", "ä")], 1).await,
-            DONE
-        );
+        assert_eq!(sender.publish_with("orders.new", &[("A", "b: c"), ("Gr", "ä")], 1).await, DONE);
         let headers = [("A", "b: c"), ("Gr", "ä")].map(|(name, value)| (name.into(), value.into()));
         let expected = Received {
             sid: "s".into(),
