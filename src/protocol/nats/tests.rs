@@ -72,9 +72,12 @@ fn written(topic: &str, payload: &[u8], headers: Headers, reply: Option<&str>, f
     out
 }
 
+/// A form, the headers and the reply that a publisher gave, and what is written.
+type Case = (Form, &'static [(&'static str, &'static str)], Option<&'static str>, &'static str);
+
 #[test]
 fn a_message_in_each_form() {
-    let cases: [(Form, &[(&str, &str)], Option<&str>, &str); 7] = [
+    let cases: [Case; 7] = [
         (Form::Stamped, &[], None, "HMSG t 7 37 39\r\nNATS/1.0\r\nPortcullis-From: orders\r\n\r\nhi\r\n"),
         (
             Form::Stamped,

@@ -117,27 +117,31 @@ fn a_default_dialect_is_answered_without_a_subprotocol() {
     );
 }
 
+/// A target, what is offered there, the listener's default, and what is chosen.
+type Row = (&'static str, &'static [&'static str], Option<Dialect>, Result<Choice, Fault>);
+
 #[test]
 fn path_then_subprotocol_then_default_choose_the_dialect() {
-    let (json, nats) = ("portcullis.json.v1", "nats");
+    const JSON: &str = "portcullis.json.v1";
+    const NATS: &str = "nats";
     let (json_default, nats_default) = (Some(Dialect::Json), Some(Dialect::Nats));
-    let table: &[(&str, &[&'static str], Option<Dialect>, Result<Choice, Fault>)] = &[
-        ("/", &[nats], None, Ok((Dialect::Nats, Some(nats)))),
-        ("/", &["mqtt", "nats, portcullis.json.v1"], None, Ok((Dialect::Nats, Some(nats)))),
-        ("/", &["portcullis.json.v1, nats"], nats_default, Ok((Dialect::Json, Some(json)))),
+    let table: &[Row] = &[
+        ("/", &[NATS], None, Ok((Dialect::Nats, Some(NATS)))),
+        ("/", &["mqtt", "nats, portcullis.json.v1"], None, Ok((Dialect::Nats, Some(NATS)))),
+        ("/", &["portcullis.json.v1, nats"], nats_default, Ok((Dialect::Json, Some(JSON)))),
         ("/", &[], None, Err(Fault::SubprotocolMissing)),
         ("/", &[], nats_default, Ok((Dialect::Nats, None))),
         ("/", &[], json_default, Ok((Dialect::Json, None))),
         ("/", &["mqtt"], nats_default, Err(Fault::SubprotocolUnknown)),
         ("/nats", &[], None, Ok((Dialect::Nats, None))),
         ("/nats", &[], json_default, Ok((Dialect::Nats, None))),
-        ("/nats", &[nats], None, Ok((Dialect::Nats, Some(nats)))),
-        ("/nats", &["portcullis.json.v1", nats], None, Ok((Dialect::Nats, Some(nats)))),
-        ("/nats", &[json], None, Err(Fault::SubprotocolContradicts)),
+        ("/nats", &[NATS], None, Ok((Dialect::Nats, Some(NATS)))),
+        ("/nats", &["portcullis.json.v1", NATS], None, Ok((Dialect::Nats, Some(NATS)))),
+        ("/nats", &[JSON], None, Err(Fault::SubprotocolContradicts)),
         ("/nats", &["mqtt"], None, Err(Fault::SubprotocolUnknown)),
         ("/nats", &["nats,"], None, Err(Fault::SubprotocolList)),
-        ("/nats/", &[nats], None, Err(Fault::Path)),
-        ("/nats?user=x", &[nats], None, Err(Fault::Query)),
+        ("/nats/", &[NATS], None, Err(Fault::Path)),
+        ("/nats?user=x", &[NATS], None, Err(Fault::Query)),
     ];
     for (target, offered, default_dialect, expected) in table {
         let rules = UpgradeRules { default_dialect: *default_dialect, ..rules() };

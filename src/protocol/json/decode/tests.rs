@@ -1,17 +1,15 @@
 //! Every operation, every fault, and that `data` passes through untouched.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::identity::ServiceName;
-use crate::protocol::json::{DecodeFault, DecodeLimits, Field, decode, encode};
+use crate::protocol::json::{DecodeFault, DecodeLimits, Field, decode};
 use crate::protocol::{
-    Command, ErrorCode, Event, HeaderError, MAX_JSON_DEPTH, Message, Op, OpId, Payload, PayloadForm, Sid,
+    Command, ErrorCode, HeaderError, MAX_JSON_DEPTH, Message, Op, OpId, Payload, PayloadForm, Sid,
 };
 use crate::topic::Topic;
 
@@ -19,7 +17,7 @@ const LIMITS: DecodeLimits = DecodeLimits { max_payload: 1024 };
 
 #[test]
 fn sub_takes_every_field() {
-    let frame = (r#"{"op":"sub","id":7,"sid":"s-1","topic":"orders.>","group":"g","echo":false}"#);
+    let frame = r#"{"op":"sub","id":7,"sid":"s-1","topic":"orders.>","group":"g","echo":false}"#;
     let expected = Command::Subscribe {
         id: OpId::new(7),
         sid: Sid::from_text("s-1").expect("valid"),
@@ -27,14 +25,14 @@ fn sub_takes_every_field() {
         group: Some("g".into()),
         echo: false,
     };
-    assert_eq!(decode(&frame, &LIMITS), Ok(expected));
+    assert_eq!(decode(frame, &LIMITS), Ok(expected));
 }
 
 #[test]
 fn sub_echoes_unless_told_otherwise() {
-    let frame = (r#"{"op":"sub","sid":1,"topic":"a"}"#);
+    let frame = r#"{"op":"sub","sid":1,"topic":"a"}"#;
     assert!(matches!(
-        decode(&frame, &LIMITS),
+        decode(frame, &LIMITS),
         Ok(Command::Subscribe { id: None, echo: true, group: None, .. })
     ));
 }
@@ -59,7 +57,7 @@ fn pub_takes_every_field() {
     assert_eq!(topic, "a.b");
     assert_eq!(reply.as_deref(), Some("r"));
     assert_eq!(headers.iter().collect::<Vec<_>>(), [("h", "1"), ("h", "2"), ("k", "3")]);
-    assert_eq!((&payload.bytes()[..], payload.form()), (&br#"{"x": 1}"#[..], PayloadForm::Json));
+    assert_eq!((payload.bytes(), payload.form()), (&br#"{"x": 1}"#[..], PayloadForm::Json));
 }
 
 #[test]
@@ -79,14 +77,14 @@ fn a_payload_is_json_binary_or_empty() {
 
 #[test]
 fn req_res_and_whoami() {
-    let request = (r#"{"op":"req","id":1,"topic":"a","data":1,"timeout_ms":1500}"#);
-    assert!(matches!(decode(&request, &LIMITS),
+    let request = r#"{"op":"req","id":1,"topic":"a","data":1,"timeout_ms":1500}"#;
+    assert!(matches!(decode(request, &LIMITS),
         Ok(Command::Request { id, timeout: Some(timeout), .. })
             if Some(id) == OpId::new(1) && timeout == Duration::from_millis(1500)));
-    let response = (r#"{"op":"res","reply":"_INBOX.x","data":1}"#);
-    assert!(matches!(decode(&response, &LIMITS), Ok(Command::Respond { reply, .. }) if reply == "_INBOX.x"));
-    let whoami = (r#" { "op" : "whoami" , "id" : 2 } "#);
-    assert_eq!(decode(&whoami, &LIMITS), Ok(Command::WhoAmI { id: OpId::new(2).expect("small") }));
+    let response = r#"{"op":"res","reply":"_INBOX.x","data":1}"#;
+    assert!(matches!(decode(response, &LIMITS), Ok(Command::Respond { reply, .. }) if reply == "_INBOX.x"));
+    let whoami = r#" { "op" : "whoami" , "id" : 2 } "#;
+    assert_eq!(decode(whoami, &LIMITS), Ok(Command::WhoAmI { id: OpId::new(2).expect("small") }));
 }
 
 #[test]
@@ -206,8 +204,8 @@ fn headers_that_could_deceive_are_refused() {
         let text = format!(r#"{{"op":"pub","topic":"a","headers":{headers}}}"#);
         assert!(matches!(fault(&text), DecodeFault::Header { fault, .. } if fault == expected), "{headers}");
     }
-    let twice = (r#"{"op":"pub","topic":"a","headers":{"a":"1","a":"2"}}"#);
-    assert_eq!(fault(&twice), DecodeFault::DuplicateHeader);
+    let twice = r#"{"op":"pub","topic":"a","headers":{"a":"1","a":"2"}}"#;
+    assert_eq!(fault(twice), DecodeFault::DuplicateHeader);
     let many: Vec<String> = (0..65).map(|number| format!("\"h{number}\":\"\"")).collect();
     let text = format!(r#"{{"op":"pub","topic":"a","headers":{{{}}}}}"#, many.join(","));
     assert!(matches!(fault(&text), DecodeFault::Header { fault: HeaderError::TooMany, .. }));
@@ -248,8 +246,8 @@ fn a_hostile_depth_anywhere_is_refused_without_recursion() {
 
 #[test]
 fn the_answer_names_the_operation_wherever_its_fields_stand() {
-    let frame = (r#"{"op":"sub","bogus":{"secret":1},"topic":"a.>","sid":"x","id":9}"#);
-    let error = decode(&frame, &LIMITS).expect_err("unknown field");
+    let frame = r#"{"op":"sub","bogus":{"secret":1},"topic":"a.>","sid":"x","id":9}"#;
+    let error = decode(frame, &LIMITS).expect_err("unknown field");
     assert_eq!(
         (error.code(), error.id(), error.op()),
         (ErrorCode::BadMessage, OpId::new(9), Some(Op::Subscribe))
@@ -262,8 +260,8 @@ fn the_answer_names_the_operation_wherever_its_fields_stand() {
 
 #[test]
 fn the_answer_names_what_was_read_before_the_syntax_broke() {
-    let frame = (r#"{"id":9,"op":"pub","data":{"secret"#);
-    let error = decode(&frame, &LIMITS).expect_err("cut");
+    let frame = r#"{"id":9,"op":"pub","data":{"secret"#;
+    let error = decode(frame, &LIMITS).expect_err("cut");
     assert_eq!((error.id(), error.op()), (OpId::new(9), Some(Op::Publish)));
     assert!(!error.into_event().reason.contains("secret"));
 }
@@ -273,7 +271,7 @@ fn codes_tell_size_and_support_from_form() {
     let large = format!(r#"{{"op":"pub","id":4,"topic":"a","data":"{}"}}"#, "x".repeat(2000));
     let error = decode(&large, &LIMITS).map(|_| ()).expect_err("too large");
     assert_eq!((error.code(), error.id()), (ErrorCode::TooLarge, OpId::new(4)));
-    let error = decode(&(r#"{"op":"stream","id":4}"#), &LIMITS).map(|_| ()).expect_err("unknown");
+    let error = decode(r#"{"op":"stream","id":4}"#, &LIMITS).map(|_| ()).expect_err("unknown");
     assert_eq!((error.code(), error.id(), error.op()), (ErrorCode::Unsupported, OpId::new(4), None));
 }
 
@@ -282,7 +280,7 @@ proptest! {
     fn data_arrives_byte_for_byte(data in json_text(), padding in "[ \n\t\r]{0,3}") {
         let text = format!(r#"{{"op":"pub","topic":"a","data":{padding}{data}{padding}}}"#);
         let payload = payload_of_frame(&text).expect("valid JSON");
-        prop_assert_eq!(&payload.bytes()[..], data.as_bytes());
+        prop_assert_eq!(payload.bytes(), data.as_bytes());
         let (topic, from) = (Topic::parse("a").expect("valid"), ServiceName::parse("s").expect("valid"));
         let message =
             Message { topic: &topic, from: &from, payload, headers: Default::default(), reply: None };
@@ -303,7 +301,7 @@ proptest! {
         if let Some(target) = bytes.get_mut(place) {
             *target = byte;
         }
-        let _ = decode(&(&String::from_utf8(bytes).expect("ASCII")), &LIMITS);
+        let _ = decode(&String::from_utf8(bytes).expect("ASCII"), &LIMITS);
     }
 }
 
