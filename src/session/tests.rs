@@ -7,5 +7,7 @@ mod ends;
 mod messages;
 mod proofs;
 mod reauth;
+mod scenarios;
+mod speaker;
 mod verdicts;
 mod world;

@@ -2,6 +2,7 @@
 
 mod binary;
 mod logs;
+pub mod nats;
 mod peer;
 mod pki;
 pub mod raw;

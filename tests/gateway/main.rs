@@ -6,6 +6,7 @@ mod harness;
 mod http;
 mod identity;
 mod messaging;
+mod nats;
 mod nats_clients;
 mod operations;
 mod policy;

@@ -38,19 +38,31 @@ fn proof(
     host: &str,
     scheme: (SignatureScheme, &str),
 ) -> Value {
+    let mut proof = fields(&peer.hello["session"], challenge, issued, host, scheme);
+    (proof["op"], proof["id"]) = (json!("reauth"), json!(1));
+    proof
+}
+
+/// What a proof says in either dialect.
+pub fn fields(
+    session: &Value,
+    challenge: &Value,
+    issued: &Issued,
+    host: &str,
+    scheme: (SignatureScheme, &str),
+) -> Value {
     let challenge = STANDARD.decode(challenge.as_str().expect("a challenge")).expect("base64");
-    let session = peer.hello["session"].as_str().expect("an id");
+    let session = session.as_str().expect("an id");
     let signer =
         any_supported_type(&issued.key).expect("a key").choose_scheme(&[scheme.0]).expect("a scheme");
     let signature = signer.sign(&signed(host, session, &challenge, &issued.chain[0])).expect("signed");
     let chain: Vec<_> = issued.chain.iter().map(|each| STANDARD.encode(each)).collect();
     json!({
-        "op": "reauth", "id": 1, "chain": chain, "host": host, "scheme": scheme.1,
-        "signature": STANDARD.encode(signature),
+        "chain": chain, "host": host, "scheme": scheme.1, "signature": STANDARD.encode(signature),
     })
 }
 
-const P256: (SignatureScheme, &str) = (SignatureScheme::ECDSA_NISTP256_SHA256, "ecdsa_secp256r1_sha256");
+pub const P256: (SignatureScheme, &str) = (SignatureScheme::ECDSA_NISTP256_SHA256, "ecdsa_secp256r1_sha256");
 
 #[tokio::test]
 async fn each_kind_of_key_proves_itself_by_each_of_its_schemes() {

@@ -66,7 +66,7 @@ async fn refused(harness: &Harness) -> String {
 }
 
 /// Waits for a generation that is installed whole.
-async fn taken(harness: &Harness, generation: u64) {
+pub async fn taken(harness: &Harness, generation: u64) {
     harness.generation_at_least(generation).await;
     wait_until(|| faults(harness).is_empty()).await;
     assert_eq!(harness.gateway().generation_number(), generation);
@@ -95,7 +95,7 @@ async fn may_connect(harness: &Harness, issued: &Issued) -> bool {
 }
 
 /// Edits the configuration in one step.
-fn reconfigure(harness: &Harness, from: &str, to: &str) {
+pub fn reconfigure(harness: &Harness, from: &str, to: &str) {
     let text = std::fs::read_to_string(&harness.config).expect("a configuration");
     assert!(text.contains(from), "{text}");
     crate::harness::replace(&harness.config, text.replace(from, to).as_bytes());

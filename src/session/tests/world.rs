@@ -214,6 +214,7 @@ fn named_listener(
 #[derive(Debug, PartialEq)]
 pub(super) enum Frame {
     Text(Value),
+    Binary(Vec<u8>),
     Ping,
     Pong(Vec<u8>),
     Close(u16, String),
@@ -281,6 +282,7 @@ impl Peer {
         self.buffer.advance(header + length);
         Some(match first {
             0x81 => Frame::Text(serde_json::from_slice(&payload).unwrap()),
+            0x82 => Frame::Binary(payload),
             0x88 => {
                 let (code, reason) = payload.split_at(2);
                 let code = u16::from_be_bytes(code.try_into().unwrap());

@@ -20,7 +20,7 @@ pub struct Peer {
 }
 
 /// How a session ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
     Frame(u16, String),
     /// Without a close frame.
@@ -28,6 +28,13 @@ pub enum Closed {
 }
 
 impl Closed {
+    /// What a close frame says.
+    pub(super) fn of(payload: &[u8]) -> Self {
+        let (code, reason) = payload.split_at(2);
+        let reason = String::from_utf8(reason.to_vec()).expect("UTF-8");
+        Self::Frame(u16::from_be_bytes([code[0], code[1]]), reason)
+    }
+
     /// What a paced end says, whenever it asks to come back.
     pub fn paced(self) -> Self {
         match self {

@@ -216,11 +216,7 @@ impl Raw {
     pub async fn closed(&mut self) -> Closed {
         loop {
             match self.frame().await {
-                Ok((CLOSE, payload)) => {
-                    let (code, reason) = payload.split_at(2);
-                    let reason = String::from_utf8(reason.to_vec()).expect("UTF-8");
-                    return Closed::Frame(u16::from_be_bytes([code[0], code[1]]), reason);
-                }
+                Ok((CLOSE, payload)) => return Closed::of(&payload),
                 Ok(_) => {}
                 Err(_) => return Closed::Gone,
             }
