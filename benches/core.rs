@@ -7,9 +7,9 @@ use divan::Bencher;
 use portcullis::identity::{RuleName, ServiceName};
 use portcullis::policy::{Grant, Grants, PatternTemplate, Policy, ServicePattern};
 use portcullis::protocol::json::{self, DecodeLimits};
-use portcullis::protocol::{Command, Headers, Message, Sid};
+use portcullis::protocol::{Form, Headers, Message, Payload, Sid, nats};
+use portcullis::session::{Encodings, Outlines};
 use portcullis::topic::{Pattern, PatternIndex, Topic};
-use portcullis::websocket::{self, Utf8Bytes};
 
 #[allow(dead_code, reason = "the tests need more of it")]
 #[path = "../tests/gateway/harness/pki.rs"]
@@ -78,51 +78,48 @@ mod match_among_100_000_patterns {
     }
 }
 
-/// From the text of a frame to a command, and from a message to the frame of a subscriber.
-mod json_codec {
+/// From bytes to a command, and from a message to what a subscriber reads.
+mod codec {
     use super::*;
 
-    /// A `pub` whose payload is a JSON object of about `bytes` bytes.
-    fn frame(bytes: usize) -> Utf8Bytes {
+    /// A JSON object of about `bytes` bytes.
+    fn payload(bytes: usize) -> String {
         let items = vec![r#"{"sku":"A-1029","quantity":3,"price":1999}"#; bytes / 43].join(",");
-        format!(r#"{{"op":"pub","topic":"orders.created.eu","data":{{"items":[{items}]}}}}"#).into()
-    }
-
-    fn decode(frame: &Utf8Bytes) -> Command<'_> {
-        json::decode(frame, &DecodeLimits { max_payload: 512 * 1024 }).expect("a command")
-    }
-
-    fn message(bytes: usize) -> Message {
-        let frame = frame(bytes);
-        let Command::Publish { payload, .. } = decode(&frame) else { unreachable!("the frame is a pub") };
-        let from = ServiceName::parse("checkout").expect("a name");
-        Message::new(topic("orders.created.eu"), from, payload, Headers::EMPTY, None)
+        format!(r#"{{"items":[{items}]}}"#)
     }
 
     #[divan::bench(sample_size = SOME, args = [SMALL, LARGE])]
-    fn decode_pub(bencher: Bencher, bytes: usize) {
-        let frame = frame(bytes);
+    fn decode_pub_json(bencher: Bencher, bytes: usize) {
+        let frame = format!(r#"{{"op":"pub","topic":"orders.created.eu","data":{}}}"#, payload(bytes));
         bencher.bench_local(|| {
-            black_box(decode(black_box(&frame)));
+            json::decode(black_box(&frame), &DecodeLimits { max_payload: 512 * 1024 }).is_ok()
         });
     }
 
-    /// Once for all subscribers of a message.
     #[divan::bench(sample_size = SOME, args = [SMALL, LARGE])]
-    fn encode_shared_tail(bencher: Bencher, bytes: usize) {
-        bencher.with_inputs(|| message(bytes)).bench_local_refs(|message| message.json().of_message().len());
+    fn decode_pub_nats(bencher: Bencher, bytes: usize) {
+        let payload = payload(bytes);
+        let stream = format!("PUB orders.created.eu {}\r\n{payload}\r\n", payload.len()).into_bytes();
+        let mut decoder = nats::Decoder::default();
+        bencher.bench_local(|| {
+            let (_, found) = decoder.find(black_box(&stream), 512 * 1024).expect("good");
+            decoder.get(found.expect("whole"), &stream).is_ok()
+        });
     }
 
-    /// Once for each subscriber.
-    #[divan::bench(sample_size = SOME, args = [SMALL, LARGE])]
-    fn frame_for_one_subscriber(bencher: Bencher, bytes: usize) {
-        let (message, sid) = (message(bytes), Sid::from_number(7).expect("small"));
-        let (mut head, mut out) = (Vec::with_capacity(64), Vec::with_capacity(2 * LARGE));
+    /// What a subscriber reads, of a message like the one before.
+    #[divan::bench(sample_size = SOME, args = Form::ALL)]
+    fn encode_for_one_subscriber(bencher: Bencher, form: Form) {
+        let (topic, sid) = (topic("orders.created.eu"), Sid::from_number(7).expect("small"));
+        let (from, payload) = (ServiceName::parse("checkout").expect("a name"), payload(SMALL));
+        let (mut outlines, mut scratch, mut out) =
+            (Outlines::default(), Vec::new(), Vec::with_capacity(LARGE));
         bencher.bench_local(|| {
-            head.clear();
             out.clear();
-            json::message_head(black_box(&sid), &mut head);
-            websocket::text(&mut out, &[&head, message.json().of_message()]);
+            let payload = Payload::opaque(payload.as_bytes());
+            let message =
+                Message { topic: &topic, from: &from, payload, headers: Headers::EMPTY, reply: None };
+            Encodings::new(black_box(&message), &mut outlines, &mut scratch).of(form, &sid).write(&mut out);
             out.len()
         });
     }

@@ -5,8 +5,9 @@
 //!
 //! - **a connection**: [`connection`] takes a socket through `accept → handshake → identify → upgrade`, under one
 //!   deadline, and hands it to a [`session`];
-//! - **a message**: `session/inbound.rs` decodes a frame into a [`protocol`] command, asks the [`policy`] for a permit,
-//!   and gives both to [`routing`], which queues the message for every session that receives it;
+//! - **a message**: `session/wire/reader.rs` makes a [`protocol`] command of what was read, `session/inbound.rs` asks the
+//!   [`policy`] for a permit, and gives both to [`routing`], which encodes the message and queues its bytes for every session
+//!   that receives it;
 //! - **a change**: [`reload`] notices it, [`load`] reads and checks everything into one [`generation`], and every live
 //!   session is judged by it again, in [`verdict`];
 //! - **a renewal**: `session/reauth.rs` takes a [`proof`] of another certificate on a live session, by the same verdict.

@@ -66,7 +66,8 @@ pub enum Form {
 }
 
 impl Form {
-    const ALL: [Self; 4] = [
+    /// Every form, in the order of their places.
+    pub const ALL: [Self; 4] = [
         Self::Json,
         Self::Nats(nats::Form::Stamped),
         Self::Nats(nats::Form::AsPublished),

@@ -133,6 +133,16 @@ impl Router {
     /// Ends a subscription: it receives nothing from now on.
     pub fn unsubscribe(&self, subscription: &Arc<Subscription>) {
         subscription.end();
+        self.remove(subscription);
+    }
+
+    /// Ends a subscription behind what waits for it already.
+    pub fn retire(&self, subscription: &Arc<Subscription>) {
+        subscription.finish();
+        self.remove(subscription);
+    }
+
+    fn remove(&self, subscription: &Arc<Subscription>) {
         let shard = self.shard_of_pattern(subscription.pattern());
         let mut index = shard.lock();
         index.remove(subscription.pattern(), subscription);

@@ -98,6 +98,17 @@ impl Subscription {
         self.most.store(0, Ordering::SeqCst);
     }
 
+    /// Has its last message with what was counted in so far.
+    pub(super) fn finish(&self) {
+        self.most.fetch_min(self.delivered.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// Counts a message that the gateway itself wrote to the session for it.
+    pub fn count_own(&self) {
+        self.delivered.fetch_add(1, Ordering::SeqCst);
+        self.count_written(1);
+    }
+
     /// Counts one message in, unless it had its last.
     pub(super) fn take_one(&self) -> bool {
         // Most never end by themselves, and to count is cheaper than to compare.

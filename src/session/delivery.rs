@@ -1,10 +1,13 @@
 //! From the session's queue to its peer: what waits is written as it is, and whoever may answer gets the right to.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::outbound::{Batch, Item};
 use super::wire::Writer;
 use super::{CloseReason, Session};
+use crate::routing::Subscription;
 
 impl Session {
     /// Moves what waits for this session into the writer, as much as fits.
@@ -24,6 +27,16 @@ impl Session {
         Ok(())
     }
 
+    /// Forgets a subscription that had all its messages.
+    pub(super) fn end_if_over(&mut self, subscription: &Arc<Subscription>) {
+        // Its `sid` may be another's by now.
+        let is_live = |live: &Arc<Subscription>| Arc::ptr_eq(live, subscription);
+        if subscription.may_write() == 0 && self.subscriptions.get(subscription.sid()).is_some_and(is_live) {
+            self.subscriptions.remove(subscription.sid());
+            self.gateway.router.unsubscribe(subscription);
+        }
+    }
+
     /// Writes what comes next: of messages for one subscription as many as there is room for.
     fn write_next(&mut self, batch: &mut Batch, writer: &mut Writer, now: Instant) {
         let run = match batch.front() {
@@ -33,6 +46,12 @@ impl Session {
                 if let (Some(id), Some(tail)) = (id, batch.take_response()) {
                     self.counts.deliveries += 1;
                     writer.response(id, &tail);
+                }
+                return;
+            }
+            Some(Item::Pong) => {
+                if let (true, Some((_, out))) = (batch.take_pong(), writer.nats()) {
+                    out.extend_from_slice(b"PONG\r\n");
                 }
                 return;
             }
@@ -56,9 +75,6 @@ impl Session {
             self.counts.deliveries += piece.messages as u64;
             writer.messages(piece);
         }
-        if subscription.may_write() == 0 {
-            self.subscriptions.remove(subscription.sid());
-            self.gateway.router.unsubscribe(&subscription);
-        }
+        self.end_if_over(&subscription);
     }
 }

@@ -14,7 +14,9 @@ use super::wire::{Reader, Said, Writer};
 use super::{CloseReason, Session, random};
 use crate::policy::{Denial, DenialReason, GroupName, Rule};
 use crate::protocol::json::DecodeError;
-use crate::protocol::{self, Challenge, Command, ErrorEvent, Event, Headers, OkResult, OpId, Payload, Sid};
+use crate::protocol::{
+    self, Challenge, Command, Dialect, ErrorEvent, Event, Headers, OkResult, OpId, Payload, Sid,
+};
 use crate::routing::{InboxError, Parcel, requester_token, requester_topic};
 use crate::topic::{Pattern, Topic, is_inbox};
 
@@ -118,11 +120,16 @@ impl Session {
         self.rate.take().map_err(Fault::RateLimited)?;
         self.faults.within_rate();
         match command {
+            Command::Subscribe { sid, .. }
+                if writer.nats().is_some_and(|(voice, _)| voice.is_listening(&sid)) =>
+            {
+                Err(Fault::SidInUse)
+            }
             Command::Subscribe { sid, topic, group, echo, .. } => {
                 self.subscribe(sid, &topic, group.as_deref(), echo)
             }
             Command::Unsubscribe { sid, max, .. } => {
-                if writer.nats().is_some_and(|(voice, _)| voice.forget(&sid)) {
+                if writer.nats().is_some_and(|(voice, _)| voice.forget(&sid, max)) {
                     return Ok(Outcome::DONE);
                 }
                 self.unsubscribe(&sid, max)
@@ -185,7 +192,11 @@ impl Session {
             return Ok(Outcome::DONE);
         }
         if let Some(subscription) = self.subscriptions.remove(sid) {
-            self.gateway.router.unsubscribe(&subscription);
+            match self.dialect {
+                Dialect::Json => self.gateway.router.unsubscribe(&subscription),
+                // Its clients drain a subscription by ending it.
+                Dialect::Nats => self.gateway.router.retire(&subscription),
+            }
         }
         Ok(Outcome::DONE)
     }

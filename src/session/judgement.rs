@@ -67,8 +67,9 @@ impl Session {
             self.rights.set_capacity(self.limits.max_reply_rights);
             self.rate = self.gateway.rates.rate(self.standing.identity.service(), &self.limits);
         }
-        if let Some((voice, _)) = writer.nats() {
+        if let Some((voice, out)) = writer.nats() {
             self.outbox.set_form(form(self.dialect, voice.options(), &generation.dialects));
+            voice.limit(generation.limits.max_payload, out);
         }
         let now = moment(now);
         self.credential.review(path_end(&self.peer), &self.limits, now);

@@ -11,6 +11,7 @@ use crate::protocol::json::DecodeError;
 pub(super) use crate::protocol::nats::Connect;
 use crate::protocol::nats::{self, Operation};
 use crate::protocol::{Command, Dialect, Event, Form, OkResult, Op, OpId, Sid};
+use crate::routing::Subscription;
 use crate::topic::{Pattern, Topic};
 
 /// How sessions speak, beside what they say.
@@ -48,16 +49,15 @@ impl Session {
         writer: &mut Writer,
         now: Instant,
     ) -> Result<(), CloseReason> {
+        let is_counted = matches!(operation, Operation::Command(_) | Operation::Ask { .. } | Operation::Pong);
+        if !is_counted && self.rate.take().is_err() {
+            return self.faults.over_rate(&self.limits);
+        }
         match operation {
             Operation::Command(command) => self.receive(Ok(command), writer, now),
             Operation::Connect(client) => self.connect(client, writer),
             Operation::Ping => {
-                if self.rate.take().is_err() {
-                    return self.faults.over_rate(&self.limits);
-                }
-                if let Some((_, out)) = writer.nats() {
-                    out.extend_from_slice(b"PONG\r\n");
-                }
+                self.outbox.pong();
                 Ok(())
             }
             Operation::Pong => Ok(()),
@@ -96,25 +96,24 @@ impl Session {
     ) -> Result<(), CloseReason> {
         let listener = reply.and_then(|reply| {
             let reply = Topic::parse(reply).ok()?;
-            let sid = self.hearing(&reply)?;
-            Some((reply, sid))
+            let subscription = self.hearing(&reply)?;
+            Some((reply, subscription))
         });
         let answer = self.perform(command, writer, now);
-        if let (Some((reply, sid)), Some(event), Some((voice, out))) =
+        if let (Some((reply, heard)), Some(event), Some((voice, out))) =
             (listener, &answer.event, writer.nats())
         {
-            voice.answer(&reply, &sid, event, out);
+            voice.answer(&reply, heard.sid(), event, out);
+            heard.count_own();
+            self.end_if_over(&heard);
         }
         writer.event(&done());
         self.conclude(&answer, writer)
     }
 
     /// The session's own subscription that hears what is published on `topic`.
-    pub(super) fn hearing(&self, topic: &Topic) -> Option<Sid> {
-        self.subscriptions
-            .iter()
-            .find(|(_, subscription)| subscription.pattern().matches(topic))
-            .map(|(sid, _)| sid.clone())
+    fn hearing(&self, topic: &Topic) -> Option<Arc<Subscription>> {
+        self.subscriptions.values().find(|subscription| subscription.pattern().matches(topic)).cloned()
     }
 
     /// Subscribes to what the gateway tells the session. The router never hears of it.
@@ -143,13 +142,15 @@ impl Session {
     }
 
     /// Tells a client that asked for it that nobody receives its request.
-    pub(super) fn tell_no_responders(&self, reply: &Topic, writer: &mut Writer) {
-        if let Some(sid) = self.hearing(reply)
+    pub(super) fn tell_no_responders(&mut self, reply: &Topic, writer: &mut Writer) {
+        if let Some(heard) = self.hearing(reply)
             && let Some((voice, out)) = writer.nats()
             && voice.options().no_responders
             && voice.options().headers
         {
-            nats::no_responders(reply.as_str(), &sid, out);
+            nats::no_responders(reply.as_str(), heard.sid(), out);
+            heard.count_own();
+            self.end_if_over(&heard);
         }
     }
 }

@@ -103,6 +103,12 @@ impl Outbox {
         self.push(tail.len(), |fresh| fresh.add_response(request, tail))
     }
 
+    /// Queues the answer to a ping, behind all that waits.
+    pub fn pong(&self) {
+        // The session that asks is awake, and one that overflows by it is signalled.
+        self.push(0, Batch::add_pong);
+    }
+
     fn push(&self, bytes: usize, add: impl FnOnce(&mut Batch)) -> Queued {
         let mut queue = self.lock();
         if self.state.load(Ordering::Relaxed) != OPEN {

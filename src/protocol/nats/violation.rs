@@ -52,10 +52,11 @@ fn publish(topic: &str) -> String {
     format!("Permissions Violation for Publish to \"{}\"", printable(topic))
 }
 
-/// What a client wrote, without what would end the text or the line early.
+/// A text without what would end it or the line early: what a client wrote between quotes, and words of our own.
 fn printable(text: &str) -> String {
     let plain = |character: char| match character {
-        '\'' | '"' | '`' => '\u{b7}',
+        '\'' => '\u{2019}',
+        '"' => '\u{201d}',
         other if other.is_control() => '?',
         other => other,
     };

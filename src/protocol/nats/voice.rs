@@ -21,8 +21,16 @@ pub const MOST_LISTENING: usize = 16;
 #[derive(Default)]
 pub struct Voice {
     connect: Connect,
-    listening: Vec<(Sid, Pattern)>,
+    listening: Vec<Listening>,
     greeting: Option<Box<Greeting>>,
+}
+
+/// A subscription to what the gateway tells the session.
+struct Listening {
+    sid: Sid,
+    pattern: Pattern,
+    told: u64,
+    most: u64,
 }
 
 /// What every `INFO` of a session repeats.
@@ -47,20 +55,36 @@ impl Voice {
     pub fn listen(&mut self, sid: Sid, pattern: Pattern) -> bool {
         let has_room = self.listening.len() < MOST_LISTENING;
         if has_room {
-            self.listening.push((sid, pattern));
+            self.listening.push(Listening { sid, pattern, told: 0, most: u64::MAX });
         }
         has_room
     }
 
-    /// Tells this subscription nothing any more. Whether there was one.
-    pub fn forget(&mut self, sid: &Sid) -> bool {
-        let before = self.listening.len();
-        self.listening.retain(|(listening, _)| listening != sid);
-        self.listening.len() < before
+    /// Tells this subscription nothing any more, or nothing beyond `max` messages in all. Whether there was one.
+    pub fn forget(&mut self, sid: &Sid, max: Option<u64>) -> bool {
+        let Some(listening) = self.listening.iter_mut().find(|listening| listening.sid == *sid) else {
+            return false;
+        };
+        listening.most = max.unwrap_or(0);
+        self.end_those_over();
+        true
     }
 
     pub fn is_listening(&self, sid: &Sid) -> bool {
-        self.listening.iter().any(|(listening, _)| listening == sid)
+        self.listening.iter().any(|listening| listening.sid == *sid)
+    }
+
+    /// Tells the client of another limit, if it is another.
+    pub fn limit(&mut self, max_payload: usize, out: &mut Vec<u8>) {
+        if let Some(greeting) = &mut self.greeting
+            && std::mem::replace(&mut greeting.max_payload, max_payload) != max_payload
+        {
+            self.inform(false, &[], out);
+        }
+    }
+
+    fn end_those_over(&mut self) {
+        self.listening.retain(|listening| listening.told < listening.most);
     }
 
     /// Appends what an event is to this session; maybe nothing.
@@ -109,11 +133,13 @@ impl Voice {
         Info { is_draining, connect_urls: alternatives, ..info }.write(out);
     }
 
-    fn tell(&self, name: &str, event: &Event, out: &mut Vec<u8>) {
+    fn tell(&mut self, name: &str, event: &Event, out: &mut Vec<u8>) {
         let Ok(topic) = Topic::parse(name) else { return };
-        for (sid, _) in self.listening.iter().filter(|(_, pattern)| pattern.matches(&topic)) {
-            own_message(name, sid, &document(event), out);
+        for listening in self.listening.iter_mut().filter(|listening| listening.pattern.matches(&topic)) {
+            own_message(name, &listening.sid, &document(event), out);
+            listening.told += 1;
         }
+        self.end_those_over();
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Batch {
 /// One thing that waits.
 pub enum Item {
     Run(Run),
+    /// The answer to a ping of the NATS dialect: it tells that all that was under way has come.
+    Pong,
     /// The answer to the session's request with this number, but for the head of its frame.
     Response {
         request: u64,
@@ -100,6 +102,21 @@ impl Batch {
 
     pub(super) fn add_response(&mut self, request: u64, tail: Vec<u8>) {
         self.items.push_back(Item::Response { request, tail });
+    }
+
+    pub(super) fn add_pong(&mut self) {
+        self.items.push_back(Item::Pong);
+    }
+
+    /// Takes the answer to a ping at the front. Whether there was one.
+    pub fn take_pong(&mut self) -> bool {
+        let is_pong = matches!(self.items.front(), Some(Item::Pong));
+        if is_pong {
+            self.items.pop_front();
+            self.unsettled.messages += 1;
+            self.unsettled.bytes += Self::cost(0);
+        }
+        is_pong
     }
 
     /// What comes next.

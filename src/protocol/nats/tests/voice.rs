@@ -101,7 +101,7 @@ fn error(op: Op, topic: &str, group: Option<&str>, code: ErrorCode) -> Event {
 #[test]
 fn every_error_on_a_session_that_goes_on_is_a_permissions_violation() {
     for code in ErrorCode::ALL {
-        let why = if code == ErrorCode::Forbidden { "" } else { ": a \u{b7}reason\u{b7}" };
+        let why = if code == ErrorCode::Forbidden { "" } else { ": a \u{2019}reason\u{2019}" };
         let cases = [
             (Op::Publish, None, "Publish to \"a.b\""),
             (Op::Respond, None, "Publish to \"a.b\""),
@@ -118,13 +118,7 @@ fn every_error_on_a_session_that_goes_on_is_a_permissions_violation() {
 
 #[test]
 fn what_a_client_wrote_ends_no_error_early() {
-    let cases = [
-        ("a'b", "a\u{b7}b"),
-        ("a\"b", "a\u{b7}b"),
-        ("a`b", "a\u{b7}b"),
-        ("a\u{1b}[2J", "a?[2J"),
-        ("ä日", "ä日"),
-    ];
+    let cases = [("a'b", "a\u{2019}b"), ("a\"b", "a\u{201d}b"), ("a\u{1b}[2J", "a?[2J"), ("ä日", "ä日")];
     for (topic, shown) in cases {
         let expected = format!("-ERR 'Permissions Violation for Publish to \"{shown}\"'\r\n");
         assert_eq!(said(&mut quiet(), &error(Op::Publish, topic, None, ErrorCode::Forbidden)), expected);
@@ -184,10 +178,33 @@ fn events_go_to_who_listens_and_to_nobody_else() {
     let names: Vec<_> = text.lines().filter(|line| line.starts_with("MSG")).collect();
     assert_eq!(names.len(), 2, "{text}");
     assert!(names.iter().all(|line| line.starts_with("MSG $SYS.SESSION.REVOKED_SUB ")));
-    assert!(voice.forget(&sid("1")) && !voice.forget(&sid("1")));
+    assert!(voice.forget(&sid("1"), None) && !voice.forget(&sid("1"), None));
     assert_eq!(said(&mut voice, &reauth_required()), "");
     let plain = said(&mut quiet(), &revoked(None));
     assert_eq!(plain, "-ERR 'Permissions Violation for Subscription to \"a.>\"'\r\n");
+}
+
+#[test]
+fn a_subscription_that_listens_ends_with_its_maximum() {
+    let mut voice = quiet();
+    assert!(voice.listen(sid("1"), pattern("$SYS.SESSION.>")));
+    assert_ne!(said(&mut voice, &reauth_required()), "");
+    assert!(voice.forget(&sid("1"), Some(2)) && voice.is_listening(&sid("1")));
+    assert_ne!(said(&mut voice, &reauth_required()), "");
+    assert!(!voice.is_listening(&sid("1")));
+    assert_eq!(said(&mut voice, &reauth_required()), "");
+}
+
+#[test]
+fn another_limit_is_told_once() {
+    let mut voice = quiet();
+    said(&mut voice, &hello());
+    let mut out = Vec::new();
+    voice.limit(4096, &mut out);
+    assert!(String::from_utf8(out).expect("UTF-8").contains("\"max_payload\":4096"));
+    let mut again = Vec::new();
+    voice.limit(4096, &mut again);
+    assert_eq!(again, b"");
 }
 
 #[test]
@@ -197,7 +214,7 @@ fn only_so_many_subscriptions_listen() {
         assert!(voice.listen(sid(&number.to_string()), pattern("$SYS.SESSION.x")));
     }
     assert!(!voice.listen(sid("more"), pattern("$SYS.SESSION.x")));
-    assert!(voice.forget(&sid("0")) && voice.listen(sid("more"), pattern("$SYS.SESSION.x")));
+    assert!(voice.forget(&sid("0"), None) && voice.listen(sid("more"), pattern("$SYS.SESSION.x")));
 }
 
 #[test]
