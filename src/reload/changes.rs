@@ -27,6 +27,8 @@ pub struct Changes {
     /// Grants, by name.
     pub grants: NameChanges,
     pub limits: Vec<LimitChange>,
+    /// `[nats]`, or where clients can go when the gateway drains.
+    pub dialects: bool,
     /// Trust domains that renew, by name.
     pub renewal: NameChanges,
 }
@@ -143,6 +145,7 @@ impl Changes {
             },
             grants: NameChanges::between(named_grants(&before.policy), named_grants(&after.policy)),
             limits: limits::changes(&before.limits, &after.limits),
+            dialects: before.dialects != after.dialects,
             renewal: NameChanges::between(before.renewal.named(), after.renewal.named()),
         }
     }
@@ -157,6 +160,7 @@ impl Changes {
         let is_more = |listener: &ListenerChange| listener.rules || listener.names;
         self.listeners.iter().any(is_more)
             || !(self.limits.is_empty() && self.renewal.is_empty())
+            || self.dialects
             || self.can_cut()
     }
 

@@ -71,6 +71,15 @@ fn limits_are_told_by_their_keys_and_cut_nobody() {
 }
 
 #[test]
+fn how_dialects_are_spoken_is_told_and_cuts_nobody() {
+    for lines in ["[nats]\nstamp_sender = false", "[gateway]\nalternatives = [\"wss://other:8443/nats\"]"] {
+        let (_, changes) = changes(|files| edit(files, "[[listener]]", &format!("{lines}\n[[listener]]")));
+        assert!(changes.dialects && changes.is_more_than_revocation() && !changes.can_cut(), "{lines}");
+        assert!(changes.to_string().contains("dialects"), "{changes}");
+    }
+}
+
+#[test]
 fn grants_rules_and_claims_are_told_by_name_and_may_cut() {
     let (_, grants) = changes(|files| {
         let more = POLICY.replace("orders.>", "orders.*").replace("base", "basis");

@@ -37,6 +37,9 @@ impl fmt::Display for Changes {
         }
         names(f, "grant", "", &self.grants)?;
         names(f, "renewal", "", &self.renewal)?;
+        if self.dialects {
+            line(f, "dialects", "~", "[nats] or gateway.alternatives")?;
+        }
         for limit in &self.limits {
             let told = |value: Option<u64>| value.map_or("unlimited".into(), |value| value.to_string());
             line(f, "limit", "~", &format!("{} {} -> {}", limit.key, told(limit.before), told(limit.after)))?;
