@@ -94,7 +94,7 @@ impl Default for Limits {
             // Many pods share a node's address; a runaway client does not get more.
             max_connections_per_address: 1_024,
             max_sessions_per_service: 4_096,
-            // File descriptors are raised to fit; one session costs some 20 KB when idle.
+            // File descriptors are raised to fit; one session costs some 16 KiB when idle.
             max_sessions: 50_000,
             // Tokens of 8 KiB fit, header floods do not.
             max_request_head: 16 * 1024,

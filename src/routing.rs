@@ -309,6 +309,7 @@ impl Matched {
 impl Addressed<'_> {
     /// Offers the parcel to one subscription. Whether it was taken.
     fn offer(&mut self, subscription: &Arc<Subscription>) -> bool {
+        self.waiting.count();
         if !subscription.wants_from(self.session) || !subscription.take_one() {
             return false;
         }

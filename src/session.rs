@@ -87,6 +87,8 @@ pub struct Session {
     limits: Arc<Limits>,
     outbox: Arc<Outbox>,
     subscriptions: HashMap<Sid, Arc<Subscription>>,
+    /// Those that the peer ended and for which something waits yet.
+    retired: Vec<Arc<Subscription>>,
     lanes: Lanes,
     denials: Denials,
     rights: ReplyRights,
@@ -146,6 +148,7 @@ impl Session {
             stale_list,
             keepalive: Keepalive::new(now.steady),
             subscriptions: HashMap::new(),
+            retired: Vec::new(),
             lanes: Lanes::default(),
             denials: Denials::default(),
             requests: Requests::default(),
@@ -233,15 +236,15 @@ impl Session {
             if writer.stalls_at(stream, self.limits.write_timeout).is_some_and(|stalls| now >= stalls) {
                 return Err(CloseReason::SlowConsumer);
             }
-            self.take_in(reader, writer, now)?;
+            let is_left = self.take_in(reader, writer, now)?;
             self.hand_out(writer, now)?;
             let stalls = writer.stalls_at(stream, self.limits.write_timeout);
             let next = stalls.into_iter().fold(self.next_deadline(), Instant::min);
             if timer.is_elapsed() || next < timer.deadline() {
                 timer.as_mut().reset(next);
             }
-            // Only then something may be there that was left alone.
-            let more = !writer.has_room();
+            // Only then something may wait for room.
+            let more = !writer.has_room() && !is_left;
             // Whichever wakes it, the session looks around before it acts.
             tokio::select! {
                 biased;
@@ -251,6 +254,8 @@ impl Session {
                     }
                 }
                 () = self.outbox.signalled() => {}
+                // Others have their turn, and then the rest is executed.
+                () = tokio::task::yield_now(), if is_left => {}
                 () = &mut timer => {}
             }
         }

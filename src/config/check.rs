@@ -28,6 +28,10 @@ pub(super) const MAX_CUT_PERCENT: u64 = 20;
 /// A gateway answers about a thousand full handshakes a second on one core.
 pub(super) const CLOSES_PER_SECOND: u64 = 1_000;
 
+/// Every client reads all of them when the gateway drains.
+const MAX_ALTERNATIVES: u64 = 16;
+const MAX_URL_BYTES: usize = 512;
+
 /// Of what the gateway issues. A day: a service that renews at two thirds of it outlives a night's outage of whatever renews
 /// it, and a certificate that nobody renews any more is soon none.
 const RENEWAL_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -215,6 +219,9 @@ fn is_origin(text: &str) -> bool {
 }
 
 fn check_dialects(nats: &file::Nats, alternatives: &[String], faults: &mut Faults) -> DialectSettings {
+    if alternatives.len() as u64 > MAX_ALTERNATIVES {
+        faults.add("gateway.alternatives", Why::OutOfRange { least: 0, most: MAX_ALTERNATIVES });
+    }
     for (place, alternative) in alternatives.iter().enumerate().filter(|(_, url)| !is_alternative(url)) {
         faults.add(format!("gateway.alternatives[{place}]"), Why::Alternative(alternative.clone()));
     }
@@ -229,7 +236,11 @@ fn check_dialects(nats: &file::Nats, alternatives: &[String], faults: &mut Fault
 /// Whether a client can dial this text as it stands.
 fn is_alternative(text: &str) -> bool {
     text.strip_prefix("wss://").is_some_and(|rest| {
-        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['@', '?', '#', ' ', ',', '"', '\\'])
+        text.len() <= MAX_URL_BYTES
+            && !text.contains(char::is_control)
+            && !rest.is_empty()
+            && !rest.starts_with('/')
+            && !rest.contains(['@', '?', '#', ' ', ',', '"', '\\'])
     })
 }
 

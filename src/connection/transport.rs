@@ -97,7 +97,11 @@ impl Transport for TlsTransport {
     }
 
     fn take(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()> {
-        self.tls.writer().write_vectored(plaintext).map(|_| ())
+        let taken = self.tls.writer().write_vectored(plaintext)?;
+        if taken < plaintext.iter().map(|part| part.len()).sum() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        Ok(())
     }
 
     fn is_waiting(&self) -> bool {

@@ -73,6 +73,9 @@ impl Serialize for Op {
 pub struct OpId(u64);
 
 impl OpId {
+    /// That of operations whose dialect has no ids.
+    pub const ZERO: Self = Self(0);
+
     /// Takes an integer if it is at most [`MAX_INTEGER`].
     pub fn new(id: u64) -> Option<Self> {
         (id <= MAX_INTEGER).then_some(Self(id))
@@ -81,11 +84,6 @@ impl OpId {
     pub fn get(self) -> u64 {
         self.0
     }
-}
-
-impl OpId {
-    /// That of operations whose dialect has no ids.
-    pub const ZERO: Self = Self(0);
 }
 
 impl fmt::Display for OpId {

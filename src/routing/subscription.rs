@@ -94,13 +94,22 @@ impl Subscription {
         &self.outbox
     }
 
-    pub(super) fn end(&self) {
+    /// Receives nothing any more, and what waits for it is dropped.
+    pub fn end(&self) {
         self.most.store(0, Ordering::SeqCst);
     }
 
     /// Has its last message with what was counted in so far.
     pub(super) fn finish(&self) {
-        self.most.fetch_min(self.delivered.load(Ordering::SeqCst), Ordering::SeqCst);
+        let most = self.most.load(Ordering::SeqCst);
+        loop {
+            let delivered = self.delivered.load(Ordering::SeqCst);
+            self.most.store(delivered.min(most), Ordering::SeqCst);
+            // A publisher that came in between may not have seen the end; then it moves behind its message.
+            if self.delivered.load(Ordering::SeqCst) <= delivered {
+                return;
+            }
+        }
     }
 
     /// Counts a message that the gateway itself wrote to the session for it.
@@ -111,16 +120,12 @@ impl Subscription {
 
     /// Counts one message in, unless it had its last.
     pub(super) fn take_one(&self) -> bool {
-        // Most never end by themselves, and to count is cheaper than to compare.
-        if self.most.load(Ordering::SeqCst) == u64::MAX {
-            self.delivered.fetch_add(1, Ordering::SeqCst);
-            return true;
+        // Counted first: what looks at both finds no message that was taken and not counted.
+        let is_taken = self.delivered.fetch_add(1, Ordering::SeqCst) < self.most.load(Ordering::SeqCst);
+        if !is_taken {
+            self.delivered.fetch_sub(1, Ordering::SeqCst);
         }
-        self.delivered
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |delivered| {
-                (delivered < self.most.load(Ordering::SeqCst)).then(|| delivered.wrapping_add(1))
-            })
-            .is_ok()
+        is_taken
     }
 
     pub(super) fn wants_from(&self, sender: SessionId) -> bool {

@@ -16,26 +16,40 @@ pub struct Turn {
     pub(super) waiting: Waiting,
 }
 
-/// Who has to be told that something waits.
+/// Who has to be told that something waits, and what it took to get there.
 #[derive(Default)]
-pub(super) struct Waiting(Vec<Arc<Outbox>>);
+pub(super) struct Waiting {
+    outboxes: Vec<Arc<Outbox>>,
+    work: usize,
+}
+
+/// Operations and offers to receivers after which a turn is to end, whatever is left to do: some two milliseconds. One message of
+/// a client holds operations by the ten thousand, each for any number of receivers.
+const MOST_WORK: usize = 16 * 1024;
 
 impl Turn {
     /// Tells all receivers.
     pub fn end(&mut self) {
         let Self { scratch, waiting } = self;
-        for outbox in waiting.0.drain(..) {
+        for outbox in waiting.outboxes.drain(..) {
             outbox.signal();
         }
+        waiting.work = 0;
         scratch.clear();
         scratch.shrink_to(RETAINED);
-        waiting.0.shrink_to(RETAINED / size_of::<Arc<Outbox>>());
+        waiting.outboxes.shrink_to(RETAINED / size_of::<Arc<Outbox>>());
+    }
+
+    /// Counts an operation. Whether the turn may go on.
+    pub fn goes_on(&mut self) -> bool {
+        self.waiting.work += 1;
+        self.waiting.work <= MOST_WORK
     }
 
     /// The same, and gives the room of busy turns back.
     pub fn rest(&mut self) {
         self.end();
-        (self.scratch, self.waiting.0) = (Vec::new(), Vec::new());
+        (self.scratch, self.waiting.outboxes) = (Vec::new(), Vec::new());
     }
 }
 
@@ -46,10 +60,15 @@ impl Drop for Turn {
 }
 
 impl Waiting {
+    /// Counts an offer to a receiver.
+    pub(super) fn count(&mut self) {
+        self.work += 1;
+    }
+
     /// Remembers whom to tell. Whether the message was taken.
     pub(super) fn note(&mut self, queued: Queued, outbox: &Arc<Outbox>) -> bool {
         if queued == Queued::First {
-            self.0.push(outbox.clone());
+            self.outboxes.push(outbox.clone());
         }
         queued != Queued::Refused
     }

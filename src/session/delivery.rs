@@ -27,6 +27,15 @@ impl Session {
         Ok(())
     }
 
+    /// Ends a subscription behind what waits for it. The verdict on it goes on until that is written.
+    pub(super) fn retire(&mut self, subscription: Arc<Subscription>) {
+        self.gateway.router.retire(&subscription);
+        self.retired.retain(|retired| retired.may_write() > 0);
+        if subscription.may_write() > 0 {
+            self.retired.push(subscription);
+        }
+    }
+
     /// Forgets a subscription that had all its messages.
     pub(super) fn end_if_over(&mut self, subscription: &Arc<Subscription>) {
         // Its `sid` may be another's by now.

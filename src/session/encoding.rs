@@ -164,14 +164,19 @@ pub struct Frame<'e> {
 }
 
 impl Frame<'_> {
-    /// How many bytes it has, but for a WebSocket header.
+    /// How many bytes it has, shared ones among them.
     pub fn len(&self) -> usize {
+        let payload = self.payload_len();
+        if self.is_text { websocket::header_len(payload) + payload } else { payload }
+    }
+
+    fn payload_len(&self) -> usize {
         self.parts.iter().map(|part| part.len()).sum::<usize>() + self.shared.map_or(0, Bytes::len)
     }
 
     /// Appends it, except for an end that is shared, which it returns.
     pub fn write(&self, out: &mut Vec<u8>) -> Option<Bytes> {
-        let length = self.len();
+        let length = self.payload_len();
         if self.is_text {
             websocket::text_header(out, length);
         }

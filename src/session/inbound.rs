@@ -21,15 +21,21 @@ use crate::routing::{InboxError, Parcel, requester_token, requester_topic};
 use crate::topic::{Pattern, Topic, is_inbox};
 
 impl Session {
-    /// Executes what the peer sent, as long as there is room for the answers.
+    /// Executes what the peer sent, as long as there is room for the answers and until others have to have their turn. Whether
+    /// something may be left.
     pub(super) fn take_in(
         &mut self,
         reader: &mut Reader,
         writer: &mut Writer,
         now: Instant,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<bool, CloseReason> {
         reader.set_limits(&self.limits);
+        let mut is_left = false;
         while writer.has_room() {
+            if !self.turn.goes_on() {
+                is_left = true;
+                break;
+            }
             let Some(said) = reader.next()? else { break };
             // A verdict that fell since the last thing said holds for this one.
             self.judge_again(writer)?;
@@ -46,7 +52,7 @@ impl Session {
         }
         // All who receive something are told once.
         self.turn.end();
-        Ok(())
+        Ok(is_left)
     }
 
     /// One command of the peer: execute it, answer it.
@@ -195,7 +201,7 @@ impl Session {
             match self.dialect {
                 Dialect::Json => self.gateway.router.unsubscribe(&subscription),
                 // Its clients drain a subscription by ending it.
-                Dialect::Nats => self.gateway.router.retire(&subscription),
+                Dialect::Nats => self.retire(subscription),
             }
         }
         Ok(Outcome::DONE)

@@ -119,6 +119,15 @@ impl Session {
     /// Takes away the subscriptions that are no longer granted, and narrows those of which less is.
     fn review_subscriptions(&mut self, because: RevokedBecause, writer: &mut Writer) {
         let grants = self.standing.grants.clone();
+        self.retired.retain(|retired| {
+            let held = retired.permit();
+            let permit = grants.subscribe(held.pattern(), held.group().map(GroupScope::name));
+            let stays = permit.is_ok_and(|permit| permit == *held);
+            if !stays {
+                retired.end();
+            }
+            stays
+        });
         self.subscriptions.retain(|sid, subscription| {
             let held = subscription.permit();
             match grants.subscribe(held.pattern(), held.group().map(GroupScope::name)) {

@@ -49,16 +49,16 @@ impl Session {
         writer: &mut Writer,
         now: Instant,
     ) -> Result<(), CloseReason> {
-        let is_counted = matches!(operation, Operation::Command(_) | Operation::Ask { .. } | Operation::Pong);
-        if !is_counted && self.rate.take().is_err() {
-            return self.faults.over_rate(&self.limits);
-        }
         match operation {
             Operation::Command(command) => self.receive(Ok(command), writer, now),
             Operation::Connect(client) => self.connect(client, writer),
             Operation::Ping => {
+                self.count()?;
                 self.outbox.pong();
                 Ok(())
+            }
+            Operation::Pong if self.keepalive.is_flooded(now, &self.limits) => {
+                Err(CloseReason::ProtocolAbuse)
             }
             Operation::Pong => Ok(()),
             Operation::Ask { command, reply } => self.answer(command, reply, writer, now),
@@ -72,8 +72,17 @@ impl Session {
         }
     }
 
+    /// Counts what has to be answered even above the rate, because a client would wait for ever: a session that goes on so ends.
+    fn count(&mut self) -> Result<(), CloseReason> {
+        match self.rate.take() {
+            Ok(()) => Ok(()),
+            Err(_) => self.faults.over_rate(&self.limits),
+        }
+    }
+
     /// Takes over how the client wants to be spoken to.
     fn connect(&mut self, client: Connect, writer: &mut Writer) -> Result<(), CloseReason> {
+        self.count()?;
         let settings = self.gateway.generation().dialects.clone();
         if client.has_credentials && settings.refuse_credentials {
             return Err(CloseReason::CredentialsRefused);
@@ -106,6 +115,8 @@ impl Session {
             voice.answer(&reply, heard.sid(), event, out);
             heard.count_own();
             self.end_if_over(&heard);
+        } else if let Some(error @ Event::Error(_)) = &answer.event {
+            writer.event(error);
         }
         writer.event(&done());
         self.conclude(&answer, writer)
@@ -121,7 +132,7 @@ impl Session {
         let parsed = Pattern::parse(pattern).map_err(Fault::Topic);
         let Some((voice, _)) = writer.nats() else { return Ok(()) };
         let is_in_use = voice.is_listening(&sid) || self.subscriptions.contains_key(&sid);
-        let listened = match parsed {
+        let listened = match self.rate.take().map_err(Fault::RateLimited).and(parsed) {
             Err(fault) => Err(fault),
             Ok(_) if is_in_use => Err(Fault::SidInUse),
             Ok(pattern) if voice.listen(sid.clone(), pattern.clone()) => Ok(()),

@@ -89,6 +89,10 @@ impl Outbox {
         encodings: &mut Encodings<'_>,
         answer_within: Option<Duration>,
     ) -> Queued {
+        // One that takes nothing more costs its publishers nothing more.
+        if self.state.load(Ordering::Relaxed) != OPEN {
+            return Queued::Refused;
+        }
         let form = Form::at(self.form.load(Ordering::Relaxed));
         let (topic, answer) =
             (encodings.message().topic, encodings.message().reply.clone().zip(answer_within));
@@ -133,7 +137,7 @@ impl Outbox {
         let mut queue = self.lock();
         queue.waiting = queue.waiting.without(batch.settle());
         if batch.is_empty() {
-            batch.empty();
+            batch.reuse();
             std::mem::swap(&mut queue.fresh, batch);
         }
         !batch.is_empty()

@@ -1,7 +1,7 @@
 //! The two ends of a session's stream: bytes in with what the peer says cut from them, bytes out gathered into few writes.
 //!
-//! Invariant: the input holds at most one message above what is processed, the output stays near [`HIGH_WATER`], and
-//! neither keeps a burst's memory for longer than until the next quiet frame, which keepalive brings.
+//! Invariant: the input holds what one read brings and the messages that are being put together, the output stays near
+//! [`HIGH_WATER`], and neither keeps a burst's memory for longer than until the next quiet frame, which keepalive brings.
 
 mod reader;
 mod writer;

@@ -21,6 +21,11 @@ pub fn text_header(out: &mut Vec<u8>, length: usize) {
     header(out, OpCode::Data(Data::Text), length);
 }
 
+/// Bytes of the header of a message of so many bytes.
+pub fn header_len(length: usize) -> usize {
+    FrameHeader::default().len(length as u64)
+}
+
 /// Appends a binary message made of `parts`.
 pub fn binary(out: &mut Vec<u8>, parts: &[&[u8]]) {
     frame(out, OpCode::Data(Data::Binary), parts);
@@ -59,7 +64,9 @@ fn control(out: &mut Vec<u8>, control: Control, payload: &[u8]) {
 }
 
 fn frame(out: &mut Vec<u8>, opcode: OpCode, parts: &[&[u8]]) {
-    header(out, opcode, parts.iter().map(|part| part.len()).sum());
+    let length = parts.iter().map(|part| part.len()).sum();
+    out.reserve(MAX_HEADER_BYTES + length);
+    header(out, opcode, length);
     for part in parts {
         out.extend_from_slice(part);
     }
@@ -67,6 +74,5 @@ fn frame(out: &mut Vec<u8>, opcode: OpCode, parts: &[&[u8]]) {
 
 fn header(out: &mut Vec<u8>, opcode: OpCode, length: usize) {
     let header = FrameHeader { opcode, ..FrameHeader::default() };
-    out.reserve(header.len(length as u64) + length);
     header.format(length as u64, out).expect("a Vec takes every write");
 }

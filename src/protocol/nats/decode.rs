@@ -112,10 +112,6 @@ impl Decoder {
     pub fn get<'a>(&'a mut self, found: Found, input: &'a [u8]) -> Result<Operation<'a>, StreamFault> {
         let Found { shape, is_in_input } = found;
         let whole = if is_in_input { input } else { &self.partial };
-        if shape.verb == Verb::Connect {
-            self.connect = Connect::parse(shape.arg(0, whole)).ok_or(StreamFault::Arguments)?;
-            return Ok(Operation::Connect(self.connect));
-        }
         // In verbose mode every operation has its `+OK`, and so an id to answer.
         let id = self.connect.verbose.then_some(OpId::ZERO);
         match shape.verb {
@@ -124,7 +120,11 @@ impl Decoder {
             Verb::Sub => subscribe(id, &shape, whole, self.connect.echo),
             Verb::Unsub => unsubscribe(id, &shape, whole),
             Verb::Ping => Ok(Operation::Ping),
-            Verb::Pong | Verb::Connect => Ok(Operation::Pong),
+            Verb::Pong => Ok(Operation::Pong),
+            Verb::Connect => {
+                self.connect = Connect::parse(shape.arg(0, whole)).ok_or(StreamFault::Arguments)?;
+                Ok(Operation::Connect(self.connect))
+            }
         }
     }
 }

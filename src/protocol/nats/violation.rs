@@ -3,6 +3,7 @@
 
 use super::headers::HeaderFault;
 use crate::protocol::{ErrorCode, ErrorEvent, Op};
+use crate::topic::MAX_TOPIC_BYTES;
 
 /// The text that tells of a failed operation; none where the protocol does not tell.
 pub(super) fn violation(error: &ErrorEvent) -> Option<String> {
@@ -60,5 +61,5 @@ fn printable(text: &str) -> String {
         other if other.is_control() => '?',
         other => other,
     };
-    text.chars().map(plain).collect()
+    text.chars().take(MAX_TOPIC_BYTES).map(plain).collect()
 }

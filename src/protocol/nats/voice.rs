@@ -39,6 +39,8 @@ struct Greeting {
     gateway: Arc<str>,
     service: Box<str>,
     max_payload: usize,
+    /// Where else to go, once the gateway drains.
+    leaving: Option<Arc<[String]>>,
 }
 
 impl Voice {
@@ -79,7 +81,7 @@ impl Voice {
         if let Some(greeting) = &mut self.greeting
             && std::mem::replace(&mut greeting.max_payload, max_payload) != max_payload
         {
-            self.inform(false, &[], out);
+            self.inform(out);
         }
     }
 
@@ -92,9 +94,14 @@ impl Voice {
         match event {
             Event::Hello(standing) => {
                 self.greeting = Some(Box::new(Greeting::of(standing)));
-                self.inform(false, &[], out);
+                self.inform(out);
             }
-            Event::Draining { alternatives, .. } => self.inform(true, alternatives, out),
+            Event::Draining { alternatives, .. } => {
+                if let Some(greeting) = &mut self.greeting {
+                    greeting.leaving = Some(alternatives.clone());
+                }
+                self.inform(out);
+            }
             // What else an operation returns goes to whoever asked, in `answer`.
             Event::Ok { result: OkResult::Empty, .. } => {
                 if self.connect.verbose {
@@ -126,11 +133,12 @@ impl Voice {
         own_message(reply.as_str(), sid, &document(answer), out);
     }
 
-    fn inform(&self, is_draining: bool, alternatives: &[String], out: &mut Vec<u8>) {
+    fn inform(&self, out: &mut Vec<u8>) {
         let Some(greeting) = &self.greeting else { return };
-        let Greeting { session, gateway, service, max_payload } = &**greeting;
+        let Greeting { session, gateway, service, max_payload, leaving } = &**greeting;
         let info = Info::new(session, gateway, service, *max_payload);
-        Info { is_draining, connect_urls: alternatives, ..info }.write(out);
+        let connect_urls = leaving.as_deref().unwrap_or_default();
+        Info { is_draining: leaving.is_some(), connect_urls, ..info }.write(out);
     }
 
     fn tell(&mut self, name: &str, event: &Event, out: &mut Vec<u8>) {
@@ -150,6 +158,7 @@ impl Greeting {
             gateway: standing.gateway.clone(),
             service: standing.service.as_str().into(),
             max_payload: standing.limits.max_payload,
+            leaving: None,
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::topic::Topic;
 const MESSAGE_BYTES: usize = 128;
 /// Bytes of room that an empty batch keeps after it was well filled.
 const RETAINED_BUSY: usize = 64 * 1024;
+/// Messages for which it keeps room beside.
+const RETAINED_ITEMS: usize = 4 * 1024;
 
 /// What waits. Most of it are runs, so that what is to be known of a message is kept once for many.
 #[derive(Default)]
@@ -175,9 +177,12 @@ impl Batch {
 
     /// Makes an empty batch ready to be filled anew. Its room stays while it is used: to give it back and take it again for
     /// every burst costs more than the burst.
-    pub(super) fn empty(&mut self) {
+    pub(super) fn reuse(&mut self) {
         let (used, room) = (self.bytes.len(), self.bytes.capacity());
-        if room > RETAINED_BUSY || used < room / 4 {
+        let is_large = room > RETAINED_BUSY
+            || self.items.capacity() > RETAINED_ITEMS
+            || self.lengths.capacity() > RETAINED_ITEMS;
+        if is_large || used < room / 4 {
             self.rest();
         } else {
             self.bytes.clear();

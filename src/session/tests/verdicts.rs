@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use super::world::{Frame, OPEN, World};
 use crate::limits::Limits;
+use crate::protocol::Dialect;
 use crate::testing::{Authority, policy};
 
 #[tokio::test(start_paused = true)]
@@ -144,4 +146,35 @@ async fn new_limits_hold_for_live_sessions() {
     assert!(start.elapsed().abs_diff(Duration::from_secs(2)) < Duration::from_millis(10));
     assert_eq!(peer.next().await, None);
     assert!(start.elapsed().abs_diff(Duration::from_secs(5)) < Duration::from_millis(10));
+}
+
+/// A client that ended a subscription still gets what waited for it, but only as long as it may.
+#[tokio::test(start_paused = true)]
+async fn a_right_that_goes_takes_what_waits_for_an_ended_subscription() {
+    const MESSAGES: usize = 100;
+    const NARROWER: &str = r#"
+        [[grant]]
+        name = "another"
+        services = ["*"]
+        publish = [">"]
+        subscribe = ["b"]
+    "#;
+    for (policy, least, most) in [(OPEN, MESSAGES, MESSAGES), (NARROWER, 20, 80)] {
+        let world = World::new();
+        let leaf = world.authority.client("orders", 6, 3_600);
+        let mut peer = world.open_in(Dialect::Nats, &world.gateway.generation(), &leaf, || {});
+        peer.frame(0x82, b"CONNECT {\"verbose\":false}\r\nSUB a 1\r\nPING\r\n").await;
+        peer.bytes_until(b"PONG\r\n").await;
+        assert_eq!(world.publish("a", 3_000, MESSAGES), MESSAGES);
+        peer.frame(0x82, b"UNSUB 1\r\n").await;
+        // As much as makes room for the gateway to hear of the end, while most still waits.
+        let mut heard = vec![0; 100_000];
+        peer.stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(world.gateway.router.subscriptions(), 0);
+        world.change_policy(policy);
+        peer.frame(0x82, b"PING\r\n").await;
+        heard.extend(peer.bytes_until(b"PONG\r\n").await);
+        let messages = heard.windows(8).filter(|window| window == b"MSG a 1 ").count();
+        assert!((least..=most).contains(&messages), "{messages} with {policy}");
+    }
 }

@@ -271,6 +271,16 @@ impl Peer {
         }
     }
 
+    /// All bytes as they come, frame headers among them, up to `end`.
+    pub(super) async fn bytes_until(&mut self, end: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(end) {
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut bytes)).await;
+            assert_ne!(read.expect("the gateway says nothing").unwrap(), 0, "the session lives");
+        }
+        bytes
+    }
+
     fn parse(&mut self) -> Option<Frame> {
         let (first, second) = (*self.buffer.first()?, *self.buffer.get(1)?);
         let (length, header) = match second {

@@ -161,12 +161,12 @@ impl Writer {
         }
         if stream.is_waiting() {
             // Until the first byte is out, and from then on anew.
-            let since = *self.stuck_since.get_or_insert_with(Instant::now);
+            self.stuck_since.get_or_insert_with(Instant::now);
             let written = ready!(stream.poll_write(context))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.stuck_since = stream.is_waiting().then_some(since).map(|_| Instant::now());
+            self.stuck_since = stream.is_waiting().then(Instant::now);
         }
         Poll::Ready(Ok(()))
     }
@@ -199,7 +199,7 @@ impl Writer {
             parts.push(IoSlice::new(messages.get(start..).unwrap_or_default()));
             stream.take(&parts)?;
         }
-        self.empty();
+        self.forget();
         Ok(())
     }
 
@@ -227,7 +227,7 @@ impl Writer {
 
     /// Forgets what was handed over. Its room stays while it is used: to give it back and take it again for every burst
     /// costs more than the burst.
-    fn empty(&mut self) {
+    fn forget(&mut self) {
         self.shared.clear();
         for buffer in [&mut self.frames, &mut self.stream] {
             let is_busy = buffer.len() >= BUSY;
