@@ -27,7 +27,7 @@ enum Grows {
 pub const AXES: [Axis; 4] = [
     Axis { name: "idle sessions", sizes: &[10, 100, 1_000, 10_000], grows: Grows::Sessions },
     Axis { name: "patterns", sizes: &[100, 1_000, 10_000, 100_000, 1_000_000], grows: Grows::Patterns },
-    Axis { name: "policy rules", sizes: &[10, 100, 1_000, 10_000], grows: Grows::Rules },
+    Axis { name: "policy rules", sizes: &[10, 100, 1_000, 10_000, 100_000], grows: Grows::Rules },
     Axis { name: "denies within the subscription", sizes: &[10, 100, 1_000, 10_000], grows: Grows::Denies },
 ];
 

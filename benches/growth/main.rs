@@ -59,7 +59,7 @@ struct Arguments {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Seconds of one measurement
-    #[arg(long, default_value_t = 0.7)]
+    #[arg(long, default_value_t = 0.5)]
     seconds: f64,
     /// Where to draw the curves, as SVG
     #[arg(long)]
