@@ -22,7 +22,7 @@ pub struct Grants {
     publish: Rules,
     subscribe: Rules,
     deny_publish: Rules,
-    deny_subscribe: Rules,
+    deny_subscribe: Arc<Rules>,
     shared_groups: BTreeMap<GroupName, RuleName>,
     responses: Option<(Responses, RuleName)>,
 }
@@ -54,7 +54,7 @@ impl Grants {
             publish: rules(|grant| &grant.publish),
             subscribe: rules(|grant| &grant.subscribe),
             deny_publish: rules(|grant| &grant.deny_publish),
-            deny_subscribe: rules(|grant| &grant.deny_subscribe),
+            deny_subscribe: Arc::new(rules(|grant| &grant.deny_subscribe)),
             shared_groups: shared_groups(applying),
             responses: responses(applying),
             service,
@@ -232,6 +232,7 @@ impl Grants {
             pattern: pattern.clone(),
             group: group.map(|name| self.scope(name)),
             filter: Arc::from(filter),
+            denies: self.deny_subscribe.clone(),
             rule: rule.clone(),
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::GroupScope;
+use super::rules::Rules;
 use crate::identity::{RuleName, ServiceName};
 use crate::topic::{Pattern, Topic};
 
@@ -40,12 +41,14 @@ impl PublishPermit {
 }
 
 /// Leave to subscribe to one pattern, except for what the [filter](Self::filter) takes out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SubscribePermit {
     pub(super) service: ServiceName,
     pub(super) pattern: Pattern,
     pub(super) group: Option<GroupScope>,
     pub(super) filter: Arc<[Pattern]>,
+    /// All denies of the service, to look topics up in.
+    pub(super) denies: Arc<Rules>,
     pub(super) rule: RuleName,
 }
 
@@ -69,9 +72,15 @@ impl SubscribePermit {
         &self.filter
     }
 
+    /// Whether the filter takes out a topic of the pattern.
+    pub fn filters(&self, topic: &Topic) -> bool {
+        // A deny that matches the topic overlaps the pattern, and so is one of the filter's.
+        !self.filter.is_empty() && self.denies.first_matching(topic).is_some()
+    }
+
     /// Whether a message on `topic` may be delivered under this permit.
     pub fn admits(&self, topic: &Topic) -> bool {
-        self.pattern.matches(topic) && !self.filter.iter().any(|denied| denied.matches(topic))
+        self.pattern.matches(topic) && !self.filters(topic)
     }
 
     /// The grant that allows it: for an inbox the one that lets the service connect.
@@ -79,3 +88,18 @@ impl SubscribePermit {
         &self.rule
     }
 }
+
+/// Whether both allow the same by the same grant.
+impl PartialEq for SubscribePermit {
+    fn eq(&self, other: &Self) -> bool {
+        // The denies that matter stand in the filter.
+        let Self { service, pattern, group, filter, denies: _, rule } = self;
+        *service == other.service
+            && *pattern == other.pattern
+            && *group == other.group
+            && *filter == other.filter
+            && *rule == other.rule
+    }
+}
+
+impl Eq for SubscribePermit {}

@@ -79,7 +79,7 @@ impl Subscription {
 
     /// Whether a deny of the policy takes `topic` out of this subscription.
     pub fn filters(&self, topic: &Topic) -> bool {
-        self.permit.load().filter().iter().any(|denied| denied.matches(topic))
+        self.permit.load().filters(topic)
     }
 
     pub(super) fn set_permit(&self, permit: SubscribePermit) {
