@@ -16,7 +16,7 @@ use rustls::{CipherSuite, ServerConfig, SupportedProtocolVersion};
 /// The one cryptography provider of the gateway: aws-lc-rs, X25519MLKEM768 first among its key exchanges.
 ///
 /// AES-128-GCM comes first: it is what every implementation must have (RFC 8446, section 9.1), its hash has instructions of
-/// its own in processors, and a handshake costs a tenth less with it than with SHA-384.
+/// its own in processors, and the one of AES-256-GCM took 6.5 % of a handshake's time.
 pub fn provider() -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
     // Stable: the others keep their order.
