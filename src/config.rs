@@ -49,6 +49,8 @@ pub struct GatewaySettings {
     pub name: String,
     /// The Unix socket for operators.
     pub admin_socket: Option<PathBuf>,
+    /// Whether workers nap where that saves wake-ups.
+    pub gather: bool,
 }
 
 /// One address to listen on.

@@ -10,6 +10,7 @@ use tokio::time::interval;
 use super::exit::Exit;
 use super::logs::{self, Logs};
 use crate::load;
+use crate::moderation;
 use crate::report::chain;
 use crate::server::{Server, StartError};
 
@@ -31,7 +32,12 @@ pub(super) fn run(config: &Path) -> Exit {
             return Exit::Config;
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all();
+    if settings.gateway.gather {
+        runtime.on_thread_park(moderation::parks).on_thread_unpark(moderation::unparks);
+    }
+    let runtime = match runtime.build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "the runtime cannot be started");

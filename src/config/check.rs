@@ -58,6 +58,7 @@ pub(super) fn settings(text: &str, base: &Path) -> Result<Settings, Faults> {
         gateway: GatewaySettings {
             name: gateway.name.clone().unwrap_or_else(|| "portcullis".into()),
             admin_socket: gateway.admin_socket.as_ref().map(|path| base.join(path)),
+            gather: gateway.gather.unwrap_or(true),
         },
         listeners: check_listeners(listeners, base, &mut faults),
         trust: trust

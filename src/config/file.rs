@@ -12,6 +12,7 @@ pub(super) struct Gateway {
     pub(super) name: Option<String>,
     pub(super) admin_socket: Option<PathBuf>,
     pub(super) alternatives: Vec<String>,
+    pub(super) gather: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -63,7 +63,10 @@ fn paths_start_at_the_folder_of_the_file_and_the_rest_is_default() {
     let expected = ["gateway.pem", "gateway.key", "anchors.pem", "policy.toml", "crl.pem"];
     assert_eq!(files, expected.map(|name| format!("/etc/portcullis/{name}")));
     assert_eq!(settings.limits, Limits::default());
-    assert_eq!(settings.gateway, GatewaySettings { name: "portcullis".into(), admin_socket: None });
+    assert_eq!(
+        settings.gateway,
+        GatewaySettings { name: "portcullis".into(), admin_socket: None, gather: true }
+    );
     assert_eq!(settings.log, LogSettings { format: LogFormat::Text, filter: "info".into() });
     let [listener] = settings.listeners.as_slice() else { panic!("one listener") };
     assert!(!listener.danger_tls12 && listener.names.is_empty());

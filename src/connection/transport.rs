@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::moderation;
 use crate::session::Transport;
 
 /// Bytes read from a socket at once: several TLS records, or hundreds of small ones.
@@ -82,6 +83,7 @@ impl Transport for TlsTransport {
             let came = CIPHERTEXT.with_borrow_mut(|ciphertext| {
                 let mut read = ReadBuf::new(ciphertext);
                 let came = ready!(Pin::new(&mut self.socket).poll_read(context, &mut read));
+                moderation::arrived(read.filled().len());
                 Poll::Ready(match read.filled() {
                     ciphertext if came.is_ok() && !ciphertext.is_empty() => self.decrypt(ciphertext, into),
                     _ => Err(Ended),

@@ -1,0 +1,139 @@
+//! Fewer wake-ups where they cost more than what they bring, as network cards moderate their interrupts. A worker that is
+//! woken again and again for a few bytes has paid for the waking, for a read and for a write each time. If it naps for a moment
+//! before it waits, more has come by then, for many sessions or for one, and is served at once.
+//!
+//! Invariant: a worker naps only while it would have nothing to do, only after it was seen to wait for hardly any time again and
+//! again, and only as long as naps are seen to save work for each byte that comes. Who is asked rarely, or answered one
+//! by one, is not kept waiting.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+/// How long it naps. Linux adds its timer slack, 50 µs.
+const NAP: Duration = Duration::from_micros(150);
+/// Wake-ups that are watched before it is judged whether naps may help.
+const WATCHED: u32 = 64;
+/// They may where it waited no longer than this, on average: what a nap adds to a message's way is paid for by many.
+const SHORT_WAIT: Duration = Duration::from_micros(15);
+/// Naps after which it is judged whether they help.
+const TRIED: u32 = 16;
+/// They do if a byte costs no more than this part of what it cost without them.
+const SAVING: f64 = 0.85;
+/// How long the cost without naps is believed.
+const BELIEVED: Duration = Duration::from_millis(200);
+/// How long it goes without naps after they were seen to be of no use.
+const PAUSE: Duration = Duration::from_millis(100);
+
+thread_local! {
+    static WORKER: RefCell<Moderation> = const { RefCell::new(Moderation::new()) };
+}
+
+/// This worker has nothing to do and is about to wait. Naps if that is of use.
+pub fn parks() {
+    if WORKER.with_borrow_mut(|worker| worker.parks(Instant::now())) {
+        std::thread::sleep(NAP);
+    }
+}
+
+/// This worker has something to do again.
+pub fn unparks() {
+    WORKER.with_borrow_mut(|worker| worker.unparks(Instant::now()));
+}
+
+/// So many bytes came for a session that this worker serves.
+pub fn arrived(bytes: usize) {
+    WORKER.with_borrow_mut(|worker| worker.arrived(bytes));
+}
+
+/// What one worker knows of its wake-ups.
+struct Moderation {
+    stage: Stage,
+    seen: Seen,
+    parked: Option<Instant>,
+    unparked: Option<Instant>,
+}
+
+/// What becomes of it.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// No naps: the cost without them is learnt.
+    Watching,
+    /// Naps, which are held against the cost without them, in seconds a byte.
+    Napping { without: f64, until: Instant },
+    /// No naps, because they were of no use.
+    Pausing { until: Instant },
+}
+
+/// Wake-ups since the stage began or was last judged.
+#[derive(Clone, Copy)]
+struct Seen {
+    wakes: u32,
+    waited: Duration,
+    worked: Duration,
+    bytes: usize,
+}
+
+impl Moderation {
+    const fn new() -> Self {
+        Self { stage: Stage::Watching, seen: Seen::NOTHING, parked: None, unparked: None }
+    }
+
+    /// Whether to nap now.
+    fn parks(&mut self, now: Instant) -> bool {
+        if let Some(unparked) = self.unparked.take() {
+            self.seen.worked += now.saturating_duration_since(unparked);
+        }
+        if let Some(next) = self.judge(now) {
+            (self.stage, self.seen) = (next, Seen::NOTHING);
+        }
+        self.parked = Some(now);
+        matches!(self.stage, Stage::Napping { .. })
+    }
+
+    fn unparks(&mut self, now: Instant) {
+        self.seen.wakes = self.seen.wakes.saturating_add(1);
+        if let Some(parked) = self.parked.take() {
+            self.seen.waited += now.saturating_duration_since(parked);
+        }
+        self.unparked = Some(now);
+    }
+
+    fn arrived(&mut self, bytes: usize) {
+        self.seen.bytes = self.seen.bytes.saturating_add(bytes);
+    }
+
+    /// The stage that begins now, if one does.
+    fn judge(&self, now: Instant) -> Option<Stage> {
+        let seen = &self.seen;
+        match self.stage {
+            Stage::Watching if seen.wakes >= WATCHED => Some(match seen.cost() {
+                Some(without) if seen.waited < SHORT_WAIT * seen.wakes => {
+                    Stage::Napping { without, until: now + BELIEVED }
+                }
+                _ => Stage::Watching,
+            }),
+            Stage::Napping { without, until } if seen.wakes >= TRIED => {
+                let help = seen.cost().is_some_and(|cost| cost <= without * SAVING);
+                Some(match help {
+                    false => Stage::Pausing { until: now + PAUSE },
+                    true if now >= until => Stage::Watching,
+                    true => self.stage,
+                })
+            }
+            Stage::Pausing { until } if now >= until => Some(Stage::Watching),
+            Stage::Watching | Stage::Napping { .. } | Stage::Pausing { .. } => None,
+        }
+    }
+}
+
+impl Seen {
+    const NOTHING: Self = Self { wakes: 0, waited: Duration::ZERO, worked: Duration::ZERO, bytes: 0 };
+
+    /// Seconds of work for each byte that came, if any did.
+    fn cost(&self) -> Option<f64> {
+        (self.bytes > 0).then(|| self.worked.as_secs_f64() / self.bytes as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests;

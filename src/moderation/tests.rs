@@ -1,0 +1,93 @@
+use super::*;
+
+/// A worker and the load on it.
+struct Run {
+    moderation: Moderation,
+    now: Instant,
+    naps: u32,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self { moderation: Moderation::new(), now: Instant::now(), naps: 0 }
+    }
+
+    /// So many wake-ups. `wait` goes by until one comes where the worker does not nap, `nap` where it does, and then
+    /// `work(napped)` is what there is to do and how many bytes came.
+    fn wakes(&mut self, count: u32, wait: Duration, work: impl Fn(bool) -> (Duration, usize)) -> &mut Self {
+        for _ in 0..count {
+            let naps = self.moderation.parks(self.now);
+            self.naps += u32::from(naps);
+            self.now += if naps { NAP } else { wait };
+            self.moderation.unparks(self.now);
+            let (worked, bytes) = work(naps);
+            self.moderation.arrived(bytes);
+            self.now += worked;
+        }
+        self
+    }
+
+    /// How many of the next thousand wake-ups are behind a nap.
+    fn naps_in_a_thousand(&mut self, wait: Duration, work: impl Fn(bool) -> (Duration, usize)) -> u32 {
+        self.naps = 0;
+        self.wakes(1_000, wait, work).naps
+    }
+}
+
+const MICRO: Duration = Duration::from_micros(1);
+
+/// A wake-up costs 20 µs and each of its messages 1 µs; a nap gathers ten.
+fn gathers(napped: bool) -> (Duration, usize) {
+    let messages = if napped { 10 } else { 1 };
+    (MICRO * (20 + messages), 200 * messages as usize)
+}
+
+/// Whoever speaks waits for the answer: a nap gathers nothing.
+fn alone(_: bool) -> (Duration, usize) {
+    (MICRO * 21, 200)
+}
+
+#[test]
+fn a_worker_that_is_woken_for_little_again_and_again_naps() {
+    let naps = Run::new().naps_in_a_thousand(5 * MICRO, gathers);
+    assert!(naps > 900, "{naps} naps");
+}
+
+#[test]
+fn a_worker_that_waits_for_long_does_not_nap() {
+    assert_eq!(Run::new().naps_in_a_thousand(50 * MICRO, gathers), 0);
+}
+
+#[test]
+fn naps_that_gather_nothing_are_given_up_and_tried_again_rarely() {
+    let naps = Run::new().naps_in_a_thousand(5 * MICRO, alone);
+    assert_eq!(naps, TRIED);
+    // 100 ms of pause are some 3,800 wake-ups.
+    let naps = Run::new().wakes(12_000, 5 * MICRO, alone).naps;
+    assert!((2 * TRIED..=4 * TRIED).contains(&naps), "{naps} naps");
+}
+
+#[test]
+fn a_worker_that_no_session_has_bytes_for_does_not_nap() {
+    assert_eq!(Run::new().naps_in_a_thousand(5 * MICRO, |_| (21 * MICRO, 0)), 0);
+}
+
+#[test]
+fn naps_end_when_the_load_does() {
+    let mut run = Run::new();
+    run.wakes(1_000, 5 * MICRO, gathers);
+    let naps = run.naps_in_a_thousand(200 * MICRO, alone);
+    // The trial that was under way, and one that counts nothing of it.
+    assert!(naps < 2 * TRIED, "{naps} naps");
+}
+
+#[test]
+fn the_cost_without_naps_is_learnt_anew_from_time_to_time() {
+    let mut run = Run::new();
+    run.wakes(1_000, 5 * MICRO, gathers);
+    // From now on a byte costs little in any case, and naps save nothing of it.
+    let cheap = |_: bool| (MICRO, 2_000);
+    run.wakes(5_000, 5 * MICRO, cheap);
+    let naps = run.naps_in_a_thousand(5 * MICRO, cheap);
+    assert!(naps <= TRIED, "{naps} naps");
+}
