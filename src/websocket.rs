@@ -19,13 +19,18 @@ mod tests;
 
 /// Applies a mask (RFC 6455, section 5.3); applying it twice changes nothing.
 fn mask(data: &mut [u8], key: [u8; 4]) {
+    let half = u32::from_ne_bytes(key);
     let [a, b, c, d] = key;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (words, rest) = data.as_chunks_mut::<8>();
     for word in words {
         *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
     }
-    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
+    let (halves, rest) = rest.as_chunks_mut::<4>();
+    for word in halves {
+        *word = (u32::from_ne_bytes(*word) ^ half).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key) {
         *byte ^= key;
     }
 }

@@ -96,36 +96,40 @@ impl fmt::Display for OpId {
 /// read alike, so `7` and `"7"` name one subscription. Cheap to clone.
 #[derive(Clone)]
 pub struct Sid {
-    text: Arc<str>,
+    /// As JSON, so a text stands between quotes.
+    json: Arc<str>,
     is_number: bool,
 }
 
 impl Sid {
     /// Takes an integer if it is at most [`MAX_INTEGER`].
     pub fn from_number(number: u64) -> Option<Self> {
-        (number <= MAX_INTEGER).then(|| Self { text: number.to_string().into(), is_number: true })
+        (number <= MAX_INTEGER).then(|| Self { json: number.to_string().into(), is_number: true })
     }
 
     /// Takes 1 to [`MAX_SID_CHARS`] characters of `[A-Za-z0-9_.:-]`.
     pub fn from_text(text: &str) -> Option<Self> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'-');
         let fits = (1..=MAX_SID_CHARS).contains(&text.len()) && text.bytes().all(allowed);
-        fits.then(|| Self { text: text.into(), is_number: false })
+        fits.then(|| Self { json: format!("\"{text}\"").into(), is_number: false })
     }
 
     pub fn as_str(&self) -> &str {
-        &self.text
+        if self.is_number {
+            return &self.json;
+        }
+        self.json.get(1..self.json.len() - 1).unwrap_or_default()
     }
 
-    /// Whether the peer gave it as an integer, and gets it back as one.
-    pub fn is_number(&self) -> bool {
-        self.is_number
+    /// The form in which the peer gave it, and gets it back in JSON: an integer, or a text between quotes.
+    pub fn as_json(&self) -> &str {
+        &self.json
     }
 }
 
 impl PartialEq for Sid {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.as_str() == other.as_str()
     }
 }
 
@@ -133,33 +137,33 @@ impl Eq for Sid {}
 
 impl Hash for Sid {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
+        self.as_str().hash(state);
     }
 }
 
 impl Borrow<str> for Sid {
     fn borrow(&self) -> &str {
-        &self.text
+        self.as_str()
     }
 }
 
 impl fmt::Display for Sid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Sid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sid({})", self.text)
+        write!(f, "Sid({self})")
     }
 }
 
 impl Serialize for Sid {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.text.parse::<u64>() {
+        match self.as_str().parse::<u64>() {
             Ok(number) if self.is_number => serializer.serialize_u64(number),
-            _ => serializer.serialize_str(&self.text),
+            _ => serializer.serialize_str(self.as_str()),
         }
     }
 }

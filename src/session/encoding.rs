@@ -21,14 +21,18 @@ const ENVELOPE: usize = 256;
 #[derive(Default)]
 pub struct Outlines([Option<Outline>; Form::COUNT]);
 
-/// What stands before the subscription's id, and between that and the payload.
+/// What stands before the payload: what all messages have in common, and what the one before had.
 struct Outline {
+    /// What stands before the subscription's id.
     head: Box<[u8]>,
+    /// What stands between the sizes and the payload.
     envelope: Box<[u8]>,
-    /// The envelope behind the sizes of the message before.
+    /// The sizes and the envelope, of a payload of so many bytes if that alone decides.
     line: Vec<u8>,
-    /// For what payloads the line is right as it stands.
-    fits: Option<usize>,
+    line_fits: Option<usize>,
+    /// Everything, for the subscription with this id.
+    prefix: Vec<u8>,
+    prefix_fits: Option<Sid>,
 }
 
 /// One message, and as much of its encodings as was asked for so far.
@@ -66,35 +70,38 @@ impl<'m> Encodings<'m> {
         let Self { message, outlines, forms, scratch } = self;
         let place = form.index();
         let outline = &mut outlines.0[place];
-        let encoded = forms[place].get_or_insert_with(|| Encoded::new(message, form, outline, scratch));
-        // A `sid` that is no number stands between quotes in JSON.
-        let quote: &[u8] = if form == Form::Json && !sid.is_number() { b"\"" } else { b"" };
-        let (sid, payload) = (sid.as_str().as_bytes(), message.payload.bytes());
-        let mut shared = None;
-        let parts = match encoded {
+        let encoded = forms[place].get_or_insert_with(|| Encoded::new(message, form, scratch));
+        let is_text = form == Form::Json;
+        match encoded {
             Encoded::Outlined => {
-                let end: &[u8] = if form == Form::Json { b"}" } else { b"\r\n" };
-                let (head, line) = outline.as_ref().map_or((&b""[..], &b""[..]), |it| (&it.head, &it.line));
-                [head, quote, sid, quote, line, payload, end]
+                let outline = outline.get_or_insert_with(|| Outline::new(message, form));
+                let end: &[u8] = if is_text { b"}" } else { b"\r\n" };
+                Frame::new(is_text, [outline.prefix(message, form, sid), message.payload.bytes(), end], None)
             }
-            Encoded::Whole { head, tail } => {
-                [&scratch[head.clone()], quote, sid, quote, &scratch[tail.clone()], b"", b""]
-            }
+            Encoded::Whole { head, tail } => Frame::new(
+                is_text,
+                [&scratch[head.clone()], spelled(sid, form), &scratch[tail.clone()]],
+                None,
+            ),
             Encoded::Shared { head, tail } => {
-                shared = Some(&*tail);
-                [&scratch[head.clone()], quote, sid, quote, b"", b"", b""]
+                Frame::new(is_text, [&scratch[head.clone()], spelled(sid, form), b""], Some(tail))
             }
-        };
-        Frame { is_text: form == Form::Json, parts, shared }
+        }
+    }
+}
+
+fn spelled(sid: &Sid, form: Form) -> &[u8] {
+    match form {
+        Form::Json => sid.as_json().as_bytes(),
+        Form::Nats(_) => sid.as_str().as_bytes(),
     }
 }
 
 impl Encoded {
-    fn new(message: &Message<'_>, form: Form, outline: &mut Option<Outline>, scratch: &mut Vec<u8>) -> Self {
+    fn new(message: &Message<'_>, form: Form, scratch: &mut Vec<u8>) -> Self {
         let start = scratch.len();
         let is_large = message.payload.len() >= SHARED_FROM;
         if !is_large && message.headers.is_empty() && is_outlined(message, form) {
-            outline.get_or_insert_with(|| Outline::new(message, form)).fit(message, form);
             return Self::Outlined;
         }
         match form {
@@ -137,21 +144,37 @@ impl Outline {
                 nats::message_envelope(message, form, &mut envelope);
             }
         }
-        Self { head: head.into(), envelope: envelope.into(), line: Vec::new(), fits: None }
+        Self {
+            head: head.into(),
+            envelope: envelope.into(),
+            line: Vec::new(),
+            line_fits: None,
+            prefix: Vec::new(),
+            prefix_fits: None,
+        }
     }
 
-    /// Makes the line right for this message: it is, if the one before was as long.
-    fn fit(&mut self, message: &Message<'_>, form: Form) {
+    /// What stands before this message's payload, for the subscription `sid`. Nothing is written anew if the message before was as
+    /// long and went to the same `sid`, which those of different sessions often are.
+    fn prefix(&mut self, message: &Message<'_>, form: Form, sid: &Sid) -> &[u8] {
         let length = message.payload.len();
-        if self.fits == Some(length) && message.reply.is_none() {
-            return;
+        if self.line_fits != Some(length) || message.reply.is_some() {
+            self.line.clear();
+            if let Form::Nats(form) = form {
+                nats::message_sizes(message, form, &mut self.line);
+            }
+            self.line.extend_from_slice(&self.envelope);
+            self.line_fits = message.reply.is_none().then_some(length);
+            self.prefix_fits = None;
         }
-        self.line.clear();
-        if let Form::Nats(form) = form {
-            nats::message_sizes(message, form, &mut self.line);
+        if !self.prefix_fits.as_ref().is_some_and(|fits| fits.as_json() == sid.as_json()) {
+            self.prefix.clear();
+            for part in [&self.head, spelled(sid, form), &self.line] {
+                self.prefix.extend_from_slice(part);
+            }
+            self.prefix_fits = Some(sid.clone());
         }
-        self.line.extend_from_slice(&self.envelope);
-        self.fits = message.reply.is_none().then_some(length);
+        &self.prefix
     }
 }
 
@@ -159,11 +182,18 @@ impl Outline {
 pub struct Frame<'e> {
     /// Whether it is a WebSocket message of its own.
     is_text: bool,
-    parts: [&'e [u8]; 7],
+    parts: [&'e [u8]; 3],
     shared: Option<&'e Bytes>,
+    /// Bytes of the parts.
+    own: usize,
 }
 
-impl Frame<'_> {
+impl<'e> Frame<'e> {
+    fn new(is_text: bool, parts: [&'e [u8]; 3], shared: Option<&'e Bytes>) -> Self {
+        let own = parts.iter().map(|part| part.len()).sum();
+        Self { is_text, parts, shared, own }
+    }
+
     /// How many bytes it has, shared ones among them.
     pub fn len(&self) -> usize {
         let payload = self.payload_len();
@@ -171,16 +201,15 @@ impl Frame<'_> {
     }
 
     fn payload_len(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum::<usize>() + self.shared.map_or(0, Bytes::len)
+        self.own + self.shared.map_or(0, Bytes::len)
     }
 
     /// Appends it, except for an end that is shared, which it returns.
     pub fn write(&self, out: &mut Vec<u8>) -> Option<Bytes> {
-        let length = self.payload_len();
         if self.is_text {
-            websocket::text_header(out, length);
+            websocket::text_header(out, self.payload_len());
         }
-        out.reserve(length - self.shared.map_or(0, Bytes::len));
+        out.reserve(self.own);
         for part in self.parts {
             out.extend_from_slice(part);
         }

@@ -4,7 +4,7 @@
 //! fault is turned into the peer's answer in one place. The policy's rule goes to the audit log; the peer hears only
 //! `forbidden`.
 
-use std::borrow::Cow;
+use std::mem::take;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -85,7 +85,7 @@ impl Session {
         writer: &mut Writer,
         now: Instant,
     ) -> Answer {
-        let command = match command {
+        let mut command = match command {
             Ok(command) => command,
             Err(error) => {
                 let challenge = self.spend_challenge(error.op()).map(|_| self.challenge);
@@ -96,10 +96,10 @@ impl Session {
         };
         self.faults.forget();
         self.counts.commands += 1;
-        let operation = Operation::of(&command);
         let spent = self.spend_challenge(Some(command.op()));
-        let done = |result| operation.id.map(|id| Event::Ok { id, result });
-        let event = match self.execute(command, spent, writer, now) {
+        let id = command.id();
+        let done = |result| id.map(|id| Event::Ok { id, result });
+        let event = match self.execute(&mut command, spent, writer, now) {
             Ok(Outcome::Done(result)) => done(result),
             Ok(Outcome::Unheard(reply)) => {
                 self.tell_no_responders(&reply, writer);
@@ -107,6 +107,7 @@ impl Session {
             }
             Ok(Outcome::AnsweredLater) => None,
             Err(fault) => {
+                let operation = Operation::of(&command);
                 self.record(&operation, &fault);
                 let ends = fault.ends_session(&mut self.faults, &mut self.credential, &self.limits, now);
                 let event = operation.failed(&fault, spent.map(|_| self.challenge));
@@ -116,9 +117,10 @@ impl Session {
         Answer { event, end: None, is_to_proof: spent.is_some() }
     }
 
+    /// Executes a command, out of which the message is taken. What it is about stays, so that its failure can be told.
     fn execute(
         &mut self,
-        command: Command<'_>,
+        command: &mut Command<'_>,
         challenge: Option<Challenge>,
         writer: &mut Writer,
         now: Instant,
@@ -127,29 +129,31 @@ impl Session {
         self.faults.within_rate();
         match command {
             Command::Subscribe { sid, .. }
-                if writer.nats().is_some_and(|(voice, _)| voice.is_listening(&sid)) =>
+                if writer.nats().is_some_and(|(voice, _)| voice.is_listening(sid)) =>
             {
                 Err(Fault::SidInUse)
             }
             Command::Subscribe { sid, topic, group, echo, .. } => {
-                self.subscribe(sid, &topic, group.as_deref(), echo)
+                self.subscribe(sid.clone(), topic, group.as_deref(), *echo)
             }
             Command::Unsubscribe { sid, max, .. } => {
-                if writer.nats().is_some_and(|(voice, _)| voice.forget(&sid, max)) {
+                if writer.nats().is_some_and(|(voice, _)| voice.forget(sid, *max)) {
                     return Ok(Outcome::DONE);
                 }
-                self.unsubscribe(&sid, max)
+                self.unsubscribe(sid, *max)
             }
             Command::Publish { topic, payload, headers, reply, .. } => {
-                self.publish(&topic, payload, headers, reply, now)
+                self.publish(topic, take(payload), take(headers), reply.as_deref(), now)
             }
             Command::Request { id, topic, payload, headers, timeout } => {
-                self.request(id, &topic, payload, headers, timeout, now)
+                self.request(*id, topic, take(payload), take(headers), *timeout, now)
             }
-            Command::Respond { reply, payload, headers, .. } => self.respond(&reply, payload, headers, now),
+            Command::Respond { reply, payload, headers, .. } => {
+                self.respond(reply, take(payload), take(headers), now)
+            }
             Command::WhoAmI { .. } => Ok(Outcome::Done(OkResult::WhoAmI(Box::new(self.who_am_i())))),
             Command::Reauthenticate { proof, .. } => {
-                self.reauthenticate(*proof, challenge, writer, now).map(Outcome::Done)
+                self.reauthenticate(proof, challenge, writer, now).map(Outcome::Done)
             }
         }
     }
@@ -212,13 +216,13 @@ impl Session {
         topic: &str,
         payload: Payload<'_>,
         headers: Headers,
-        reply: Option<Cow<'_, str>>,
+        reply: Option<&str>,
         now: Instant,
     ) -> Result<Outcome, Fault> {
         if is_inbox(topic) {
             return self.respond(topic, payload, headers, now);
         }
-        let reply = reply.map(|reply| self.reply_topic(&reply)).transpose()?;
+        let reply = reply.map(|reply| self.reply_topic(reply)).transpose()?;
         let answer_within =
             reply.as_ref().filter(|reply| reply.is_inbox()).map(|_| self.limits.request_timeout);
         let taken = self.send(topic, payload, headers, reply.clone(), answer_within)?;

@@ -60,7 +60,7 @@ impl Session {
 
     pub(super) fn reauthenticate(
         &mut self,
-        proof: Proof,
+        proof: &Proof,
         challenge: Option<Challenge>,
         writer: &mut Writer,
         now: Instant,
@@ -70,7 +70,7 @@ impl Session {
         }
         let generation = self.gateway.generation();
         let chain: Vec<_> = proof.chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let taken = self.examine(&proof, &chain, challenge, &generation, now).map_err(|error| {
+        let taken = self.examine(proof, &chain, challenge, &generation, now).map_err(|error| {
             let certificate = CertificateId::of(chain.first().map(AsRef::as_ref).unwrap_or_default());
             let retry_after = error.retry_after(self.credential.left(moment(now)));
             Fault::Reauth(Box::new(FailedProof { certificate, error, retry_after }))

@@ -58,13 +58,35 @@ pub struct Decoder {
     /// Whether the partial operation is whole, and so was handed out.
     is_whole: bool,
     connect: Connect,
+    before: Before,
 }
+
+/// The publication before, as far as the next one is likely to repeat it: most senders go on where they are.
+#[derive(Default)]
+struct Before {
+    /// Its line up to the size; empty if nothing is to be repeated.
+    line: Vec<u8>,
+    topic: String,
+}
+
+/// Bytes of a line beyond which it is not remembered.
+const MOST_REPEATED: usize = 256;
 
 /// Where the next operation lies.
 #[derive(Clone, Copy)]
 pub struct Found {
     shape: Shape,
-    is_in_input: bool,
+    place: Place,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the input, and it publishes where the operation before did.
+    Repeating,
+    /// In the input.
+    Input,
+    /// Put together in the decoder.
+    Partial,
 }
 
 /// Room that is kept for the next operation in pieces.
@@ -80,9 +102,12 @@ impl Decoder {
             self.shape = None;
         }
         if self.partial.is_empty() {
+            if let Some(shape) = self.before.repeated(input, max_payload) {
+                return Ok((shape.len(), Some(Found { shape, place: Place::Repeating })));
+            }
             match Shape::read(input, max_payload)? {
                 Some(shape) if shape.len() <= input.len() => {
-                    return Ok((shape.len(), Some(Found { shape, is_in_input: true })));
+                    return Ok((shape.len(), Some(Found { shape, place: Place::Input })));
                 }
                 shape => self.shape = shape,
             }
@@ -104,18 +129,29 @@ impl Decoder {
         let missing = shape.len().saturating_sub(self.partial.len()).min(rest.len());
         self.partial.extend_from_slice(rest.get(..missing).unwrap_or_default());
         self.is_whole = self.partial.len() >= shape.len();
-        let found = self.is_whole.then_some(Found { shape, is_in_input: false });
+        let found = self.is_whole.then_some(Found { shape, place: Place::Partial });
         Ok((used + missing, found))
     }
 
     /// The operation that was found at the beginning of `input`.
     pub fn get<'a>(&'a mut self, found: Found, input: &'a [u8]) -> Result<Operation<'a>, StreamFault> {
-        let Found { shape, is_in_input } = found;
-        let whole = if is_in_input { input } else { &self.partial };
         // In verbose mode every operation has its `+OK`, and so an id to answer.
         let id = self.connect.verbose.then_some(OpId::ZERO);
+        let Found { shape, place } = found;
+        let whole = match place {
+            Place::Repeating => {
+                let (_, payload) = shape.body(input)?;
+                return Ok(publication(id, &self.before.topic, None, Headers::EMPTY, payload));
+            }
+            Place::Input => input,
+            Place::Partial => &self.partial,
+        };
         match shape.verb {
-            Verb::Pub => publish(id, &shape, whole),
+            Verb::Pub => {
+                let operation = publish(id, &shape, whole)?;
+                self.before.remember(&shape, whole, &operation);
+                Ok(operation)
+            }
             Verb::Hpub => publish_with_headers(id, &shape, whole),
             Verb::Sub => subscribe(id, &shape, whole, self.connect.echo),
             Verb::Unsub => unsubscribe(id, &shape, whole),
@@ -125,6 +161,33 @@ impl Decoder {
                 self.connect = Connect::parse(shape.arg(0, whole)).ok_or(StreamFault::Arguments)?;
                 Ok(Operation::Connect(self.connect))
             }
+        }
+    }
+}
+
+impl Before {
+    /// The shape of the operation that `input` begins with, if it is whole and repeats this one but for its payload.
+    fn repeated(&self, input: &[u8], max_payload: usize) -> Option<Shape> {
+        if self.line.is_empty() {
+            return None;
+        }
+        let shape = Shape::repeated(input, &self.line)?;
+        // What is too large or not whole is looked at as anything else is.
+        (shape.total() <= max_payload && shape.len() <= input.len()).then_some(shape)
+    }
+
+    fn remember(&mut self, shape: &Shape, whole: &[u8], operation: &Operation<'_>) {
+        let line = shape.before_last_arg(whole);
+        match operation {
+            Operation::Command(Command::Publish { topic, reply: None, .. })
+                if line.len() <= MOST_REPEATED =>
+            {
+                self.line.clear();
+                self.line.extend_from_slice(line);
+                self.topic.clear();
+                self.topic.push_str(topic);
+            }
+            _ => {}
         }
     }
 }
@@ -161,13 +224,20 @@ fn published<'a>(
     let command = match topic {
         WHOAMI => Ok(Command::WhoAmI { id: OpId::ZERO }),
         REAUTH => json::decode_proof(OpId::ZERO, payload),
-        _ => {
-            let (topic, reply) = (Cow::Borrowed(topic), reply.map(Cow::Borrowed));
-            let payload = Payload::opaque(payload);
-            return Ok(Operation::Command(Command::Publish { id, topic, payload, headers, reply }));
-        }
+        _ => return Ok(publication(id, topic, reply, headers, payload)),
     };
     Ok(Operation::Ask { command, reply })
+}
+
+fn publication<'a>(
+    id: Option<OpId>,
+    topic: &'a str,
+    reply: Option<&'a str>,
+    headers: Headers,
+    payload: &'a [u8],
+) -> Operation<'a> {
+    let (topic, reply) = (Cow::Borrowed(topic), reply.map(Cow::Borrowed));
+    Operation::Command(Command::Publish { id, topic, payload: Payload::opaque(payload), headers, reply })
 }
 
 fn subscribe<'a>(

@@ -34,6 +34,8 @@ pub(super) struct Shape {
 /// `HPUB subject reply headers total`.
 const MOST_ARGS: usize = 4;
 const CRLF: &[u8] = b"\r\n";
+/// Of a size.
+const MOST_DIGITS: usize = 9;
 
 impl Shape {
     /// Reads the line that `input` begins with; nothing if its end has not come.
@@ -59,6 +61,34 @@ impl Shape {
             }
         }
         Ok(Some(shape))
+    }
+
+    /// That of a `PUB` whose line begins with `before`, if nothing follows there but a size.
+    pub(super) fn repeated(input: &[u8], before: &[u8]) -> Option<Self> {
+        let rest = input.strip_prefix(before)?;
+        let digits = rest.iter().take(MOST_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
+        let total = decimal(rest.get(..digits)?)?;
+        let line = before.len() + digits + CRLF.len();
+        let is_all = rest.get(digits..)?.starts_with(CRLF);
+        is_all.then_some(Self {
+            verb: Verb::Pub,
+            args: [(0, 0); MOST_ARGS],
+            count: 0,
+            line,
+            headers: 0,
+            total,
+        })
+    }
+
+    /// The line up to its last argument.
+    pub(super) fn before_last_arg<'a>(&self, whole: &'a [u8]) -> &'a [u8] {
+        let last = self.count.checked_sub(1).and_then(|last| self.args.get(last));
+        last.and_then(|(start, _)| whole.get(..usize::from(*start))).unwrap_or_default()
+    }
+
+    /// Bytes of its headers and its payload.
+    pub(super) fn total(&self) -> usize {
+        self.total
     }
 
     /// Bytes of the whole operation.
@@ -165,10 +195,10 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// A size of up to nine digits.
+/// A size of up to [`MOST_DIGITS`] digits.
 fn decimal(digits: &[u8]) -> Option<usize> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| usize::from(byte - b'0'));
-    if !(1..=9).contains(&digits.len()) {
+    if !(1..=MOST_DIGITS).contains(&digits.len()) {
         return None;
     }
     digits.iter().try_fold(0, |number, byte| Some(number * 10 + digit(byte)?))

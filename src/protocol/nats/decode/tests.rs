@@ -207,6 +207,21 @@ proptest! {
     }
 
     #[test]
+    fn what_an_operation_repeats_of_the_one_before_changes_nothing(operations in repetitive()) {
+        let together = decode_all(&operations.concat());
+        let (mut alone, mut fault) = (Vec::new(), None);
+        for operation in &operations {
+            let (told, first) = decode_all(operation);
+            alone.extend(told);
+            fault = first;
+            if fault.is_some() {
+                break;
+            }
+        }
+        prop_assert_eq!(together, (alone, fault));
+    }
+
+    #[test]
     fn any_bytes_end_in_operations_or_a_fault(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
         prop_assert_eq!(decode_cut(&bytes, &[1]), decode_all(&bytes));
     }
@@ -307,6 +322,24 @@ fn saying() -> impl Strategy<Value = Saying> {
 }
 
 /// Streams of operations, most of them right.
+/// Whole operations, most of which publish on one of a few topics, some of them with sizes that are none.
+fn repetitive() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let line =
+        prop::sample::select(&["PUB a ", "PUB a.b ", "pub a  ", "PUB\ta ", "PUB a r ", "HPUB a 12 "][..]);
+    let publication = (line, 0_usize..30).prop_map(|(line, size)| {
+        let headers = if line.starts_with('H') { "NATS/1.0\r\n\r\n" } else { "" };
+        format!("{line}{}\r\n{headers}{}\r\n", size + headers.len(), "x".repeat(size)).into_bytes()
+    });
+    let odd = prop::sample::select(
+        &["PUB a x\r\n", "PUB a 2\r\nabc\r\n", "PUB a 1025\r\n", "PUB a 00000000001\r\n"][..],
+    );
+    let other =
+        prop::sample::select(&["PING\r\n", "PUB a 2\nab\r\n", "PUB a 2 \r\nab\r\n", "SUB a 1\r\n"][..]);
+    let whole = |text: &str| text.as_bytes().to_vec();
+    let one = prop_oneof![12 => publication, 1 => odd.prop_map(whole), 2 => other.prop_map(whole)];
+    proptest::collection::vec(one, 0..20)
+}
+
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let good = saying().prop_map(|saying| saying.nats().into_bytes());
     let other = prop_oneof![
