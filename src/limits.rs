@@ -144,6 +144,6 @@ impl Limits {
 
     /// Bytes that the largest message counts in a queue.
     pub fn max_queued_message(&self) -> usize {
-        Batch::cost(self.max_message())
+        Batch::load(1, self.max_message()).bytes
     }
 }

@@ -5,6 +5,7 @@
 //! version counters before every message. Invariant: nothing is routed without a [`PublishPermit`], nothing is
 //! subscribed without a [`SubscribePermit`].
 
+mod burst;
 mod inboxes;
 mod subscription;
 mod turn;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+pub use burst::Burst;
 pub use inboxes::{InboxError, Inboxes};
 pub use subscription::Subscription;
 pub use turn::Turn;
@@ -171,12 +173,42 @@ impl Router {
 
     /// Sends a parcel down its lane, as part of what `turn` sends, and returns how many subscriptions took it.
     pub fn publish(&self, lane: &mut Lane, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
+        self.refresh(lane);
+        lane.send(parcel, turn)
+    }
+
+    /// Sends a burst down the lane that it was published under, and leaves it empty.
+    pub fn publish_burst(
+        &self,
+        lane: &mut Lane,
+        burst: &mut Burst,
+        from: &ServiceIdentity,
+        session: SessionId,
+        turn: &mut Turn,
+    ) {
+        if burst.is_empty() {
+            return;
+        }
+        self.refresh(lane);
+        if lane.matched.groups.is_empty() {
+            lane.send_burst(burst, from, session, &mut turn.waiting);
+        } else {
+            // The members of a group take turns message by message.
+            for payload in burst.payloads() {
+                let headers = Headers::EMPTY;
+                lane.send(Parcel { from, session, payload, headers, reply: None, answer_within: None }, turn);
+            }
+        }
+        burst.clear();
+    }
+
+    /// Looks again who receives what goes down a lane, if that may have changed.
+    fn refresh(&self, lane: &mut Lane) {
         let (shard_version, wild_version) = self.versions(lane.shard);
         if (shard_version, wild_version) != (lane.shard_version, lane.wild_version) {
             lane.matched = self.matched(lane.permit.topic(), lane.shard);
             (lane.shard_version, lane.wild_version) = (shard_version, wild_version);
         }
-        lane.send(parcel, turn)
     }
 
     /// Sends the answer to a request: to the session that asked through an inbox of the gateway's, if it still lives,
@@ -274,6 +306,27 @@ impl Lane {
         let encodings = Encodings::new(&message, &mut self.outlines, scratch);
         self.matched.deliver(&mut Addressed { encodings, session, answer_within, waiting })
     }
+
+    fn send_burst(
+        &mut self,
+        burst: &mut Burst,
+        from: &ServiceIdentity,
+        session: SessionId,
+        waiting: &mut Waiting,
+    ) {
+        let Self { permit, outlines, matched, .. } = self;
+        let messages = burst.len();
+        for subscription in matched.direct.iter().filter(|subscription| subscription.wants_from(session)) {
+            waiting.count(messages);
+            let taken = subscription.take(messages);
+            if taken == 0 {
+                continue;
+            }
+            let (outbox, sid, topic) = (subscription.outbox(), subscription.sid(), permit.topic());
+            let (bytes, lengths) = burst.encoded(taken, outbox.form(), sid, topic, from, outlines);
+            waiting.note(outbox.deliver_burst(subscription, topic, bytes, lengths), outbox);
+        }
+    }
 }
 
 impl Matched {
@@ -309,8 +362,8 @@ impl Matched {
 impl Addressed<'_> {
     /// Offers the parcel to one subscription. Whether it was taken.
     fn offer(&mut self, subscription: &Arc<Subscription>) -> bool {
-        self.waiting.count();
-        if !subscription.wants_from(self.session) || !subscription.take_one() {
+        self.waiting.count(1);
+        if !subscription.wants_from(self.session) || subscription.take(1) == 0 {
             return false;
         }
         let outbox = subscription.outbox();

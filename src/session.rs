@@ -32,7 +32,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 pub use close::CloseReason;
-pub use encoding::{Encodings, Outlines};
+pub use encoding::{Encodings, Outlines, SHARED_FROM};
 pub use fault::Operation;
 pub use id::{SessionId, random};
 pub use nats::DialectSettings;
@@ -48,7 +48,7 @@ use crate::identity::peer::VerifiedPeer;
 use crate::limits::{Limits, ServicePlace, ServiceRate};
 use crate::policy::ReplyRights;
 use crate::protocol::{self, Dialect, Event, Sid};
-use crate::routing::{Subscription, Turn};
+use crate::routing::{Burst, Subscription, Turn};
 use crate::verdict::Standing;
 use credential::{Credential, StaleList};
 use denials::Denials;
@@ -90,6 +90,8 @@ pub struct Session {
     /// Those that the peer ended and for which something waits yet.
     retired: Vec<Arc<Subscription>>,
     lanes: Lanes,
+    /// What goes down the lane that was used last, before anything else goes.
+    burst: Burst,
     denials: Denials,
     rights: ReplyRights,
     requests: Requests,
@@ -150,6 +152,7 @@ impl Session {
             subscriptions: HashMap::new(),
             retired: Vec::new(),
             lanes: Lanes::default(),
+            burst: Burst::default(),
             denials: Denials::default(),
             requests: Requests::default(),
             requester: None,
@@ -332,6 +335,7 @@ impl Session {
     /// but the close frame.
     fn mute(&mut self) {
         self.tell(Instant::now());
+        self.send_burst();
         self.turn.end();
         self.outbox.close();
         for (_, subscription) in self.subscriptions.drain() {

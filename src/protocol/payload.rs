@@ -49,6 +49,11 @@ impl<'a> Payload<'a> {
         Self { bytes: bytes.into(), form: PayloadForm::Opaque }
     }
 
+    /// Bytes of which as much is known as of the payload that they were taken from.
+    pub fn of(bytes: &'a [u8], form: PayloadForm) -> Self {
+        Self { bytes: Cow::Borrowed(bytes), form }
+    }
+
     /// A text already known to be valid JSON within the depth limit; only the JSON decoder can know.
     pub(in crate::protocol) fn checked_json(text: &'a str) -> Self {
         Self { bytes: Cow::Borrowed(text.as_bytes()), form: PayloadForm::Json }

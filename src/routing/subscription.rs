@@ -118,14 +118,17 @@ impl Subscription {
         self.count_written(1);
     }
 
-    /// Counts one message in, unless it had its last.
-    pub(super) fn take_one(&self) -> bool {
+    /// Counts messages in, as many of them as come before it had its last. How many.
+    pub(super) fn take(&self, messages: usize) -> usize {
+        let wanted = messages as u64;
         // Counted first: what looks at both finds no message that was taken and not counted.
-        let is_taken = self.delivered.fetch_add(1, Ordering::SeqCst) < self.most.load(Ordering::SeqCst);
-        if !is_taken {
-            self.delivered.fetch_sub(1, Ordering::SeqCst);
+        let before = self.delivered.fetch_add(wanted, Ordering::SeqCst);
+        let taken = self.most.load(Ordering::SeqCst).saturating_sub(before).min(wanted);
+        if taken < wanted {
+            self.delivered.fetch_sub(wanted - taken, Ordering::SeqCst);
         }
-        is_taken
+        // No more than was asked for.
+        usize::try_from(taken).unwrap_or(messages)
     }
 
     pub(super) fn wants_from(&self, sender: SessionId) -> bool {

@@ -60,9 +60,9 @@ impl Drop for Turn {
 }
 
 impl Waiting {
-    /// Counts an offer to a receiver.
-    pub(super) fn count(&mut self) {
-        self.work += 1;
+    /// Counts offers to receivers.
+    pub(super) fn count(&mut self, offers: usize) {
+        self.work = self.work.saturating_add(offers);
     }
 
     /// Remembers whom to tell. Whether the message was taken.

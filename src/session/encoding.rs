@@ -13,7 +13,7 @@ use crate::websocket;
 
 /// Encodings of at least so many bytes are shared by all who receive them; smaller ones are copied, which costs less than to
 /// count who still needs them.
-const SHARED_FROM: usize = 4 * 1024;
+pub const SHARED_FROM: usize = 4 * 1024;
 /// Room for what usually stands around a payload.
 const ENVELOPE: usize = 256;
 
@@ -53,6 +53,25 @@ enum Encoded {
     Shared { head: Range<usize>, tail: Bytes },
 }
 
+impl Outlines {
+    /// Appends what the subscription `sid` reads of a message that is too small to be shared and has no headers.
+    pub fn write(&mut self, message: &Message<'_>, form: Form, sid: &Sid, out: &mut Vec<u8>) {
+        if is_outlined(message, form) {
+            self.frame(message, form, sid).write(out);
+        } else {
+            Encodings::new(message, self, &mut Vec::new()).of(form, sid).write(out);
+        }
+    }
+
+    /// What the subscription `sid` reads of a message that its outline fits.
+    fn frame<'e>(&'e mut self, message: &'e Message<'_>, form: Form, sid: &Sid) -> Frame<'e> {
+        let outline = self.0[form.index()].get_or_insert_with(|| Outline::new(message, form));
+        let is_text = form == Form::Json;
+        let end: &[u8] = if is_text { b"}" } else { b"\r\n" };
+        Frame::new(is_text, [outline.prefix(message, form, sid), message.payload.bytes(), end], None)
+    }
+}
+
 impl<'m> Encodings<'m> {
     /// Encodes into `scratch`, which holds nothing that is needed. The outlines are of other messages of the same sender on the
     /// same topic.
@@ -68,16 +87,10 @@ impl<'m> Encodings<'m> {
     /// What the subscription `sid` reads in this form.
     pub fn of<'e>(&'e mut self, form: Form, sid: &'e Sid) -> Frame<'e> {
         let Self { message, outlines, forms, scratch } = self;
-        let place = form.index();
-        let outline = &mut outlines.0[place];
-        let encoded = forms[place].get_or_insert_with(|| Encoded::new(message, form, scratch));
+        let encoded = forms[form.index()].get_or_insert_with(|| Encoded::new(message, form, scratch));
         let is_text = form == Form::Json;
         match encoded {
-            Encoded::Outlined => {
-                let outline = outline.get_or_insert_with(|| Outline::new(message, form));
-                let end: &[u8] = if is_text { b"}" } else { b"\r\n" };
-                Frame::new(is_text, [outline.prefix(message, form, sid), message.payload.bytes(), end], None)
-            }
+            Encoded::Outlined => outlines.frame(message, form, sid),
             Encoded::Whole { head, tail } => Frame::new(
                 is_text,
                 [&scratch[head.clone()], spelled(sid, form), &scratch[tail.clone()]],

@@ -17,7 +17,7 @@ use crate::protocol::json::DecodeError;
 use crate::protocol::{
     self, Challenge, Command, Dialect, ErrorEvent, Event, Headers, OkResult, OpId, Payload, Sid,
 };
-use crate::routing::{InboxError, Parcel, requester_token, requester_topic};
+use crate::routing::{Burst, InboxError, Parcel, requester_token, requester_topic};
 use crate::topic::{Pattern, Topic, is_inbox};
 
 impl Session {
@@ -31,6 +31,7 @@ impl Session {
     ) -> Result<bool, CloseReason> {
         reader.set_limits(&self.limits);
         let mut is_left = false;
+        self.burst = Burst::borrowed();
         while writer.has_room() {
             if !self.turn.goes_on() {
                 is_left = true;
@@ -50,6 +51,8 @@ impl Session {
                 Said::Pong => {}
             }
         }
+        self.send_burst();
+        self.burst.give_back();
         // All who receive something are told once.
         self.turn.end();
         Ok(is_left)
@@ -127,6 +130,9 @@ impl Session {
     ) -> Result<Outcome, Fault> {
         self.rate.take().map_err(Fault::RateLimited)?;
         self.faults.within_rate();
+        if !matches!(command, Command::Publish { .. }) {
+            self.send_burst();
+        }
         match command {
             Command::Subscribe { sid, .. }
                 if writer.nats().is_some_and(|(voice, _)| voice.is_listening(sid)) =>
@@ -220,6 +226,7 @@ impl Session {
         now: Instant,
     ) -> Result<Outcome, Fault> {
         if is_inbox(topic) {
+            self.send_burst();
             return self.respond(topic, payload, headers, now);
         }
         let reply = reply.map(|reply| self.reply_topic(reply)).transpose()?;
@@ -278,7 +285,8 @@ impl Session {
         Ok(Outcome::DONE)
     }
 
-    /// Publishes under the remembered lane of `topic`, or opens one. How many subscriptions took the message.
+    /// Publishes under the remembered lane of `topic`, or opens one. How many subscriptions took the message; of one that waits in
+    /// the burst nobody knows yet, and nobody asks.
     fn send(
         &mut self,
         topic: &str,
@@ -287,13 +295,39 @@ impl Session {
         reply: Option<Topic>,
         answer_within: Option<Duration>,
     ) -> Result<usize, Fault> {
-        let (router, from, session) = (&self.gateway.router, &self.standing.identity, self.id);
+        let remembered = if self.lanes.goes_on(topic) {
+            self.lanes.last()
+        } else {
+            self.send_burst();
+            self.lanes.get(topic)
+        };
+        let router = &self.gateway.router;
+        let lane = match remembered {
+            Some(lane) => lane,
+            None => {
+                let permit = self.standing.grants.publish(&Topic::parse(topic)?)?;
+                self.lanes.insert(router.lane(permit))
+            }
+        };
+        let (from, session) = (&self.standing.identity, self.id);
         let parcel = Parcel { from, session, payload, headers, reply, answer_within };
-        if let Some(lane) = self.lanes.get(topic) {
+        let is_plain = Burst::takes(&parcel);
+        if !is_plain || self.burst.is_full(parcel.payload.form(), lane.receivers()) {
+            router.publish_burst(lane, &mut self.burst, from, session, &mut self.turn);
+        }
+        if !is_plain {
             return Ok(router.publish(lane, parcel, &mut self.turn));
         }
-        let permit = self.standing.grants.publish(&Topic::parse(topic)?)?;
-        Ok(router.publish(self.lanes.insert(router.lane(permit)), parcel, &mut self.turn))
+        self.burst.add(&parcel.payload);
+        Ok(0)
+    }
+
+    /// Sends what was published on one topic and waits.
+    pub(super) fn send_burst(&mut self) {
+        if let Some(lane) = self.lanes.last().filter(|_| !self.burst.is_empty()) {
+            let (from, session) = (&self.standing.identity, self.id);
+            self.gateway.router.publish_burst(lane, &mut self.burst, from, session, &mut self.turn);
+        }
     }
 
     fn reply_topic(&self, reply: &str) -> Result<Topic, Fault> {

@@ -25,6 +25,8 @@ impl Session {
         if self.gateway.generation_number() == self.standing.generation {
             return Ok(());
         }
+        // What was sent under the verdict before is sent.
+        self.send_burst();
         let generation = self.gateway.generation();
         let judged = verdict::judge_again(&generation, &self.peer, &self.standing, unix_now());
         let upheld = judged.map_err(|overruled| {

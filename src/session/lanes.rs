@@ -21,11 +21,20 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    pub(super) fn get(&mut self, topic: &str) -> Option<&mut Lane> {
-        if self.lanes.get(self.last).is_none_or(|lane| lane.permit().topic().as_str() != topic) {
-            self.last = *self.places.get(topic)?;
-        }
+    /// Whether messages on `topic` go down the lane that was used last.
+    pub(super) fn goes_on(&self, topic: &str) -> bool {
+        self.lanes.get(self.last).is_some_and(|lane| lane.permit().topic().as_str() == topic)
+    }
+
+    /// The lane that was used last.
+    pub(super) fn last(&mut self) -> Option<&mut Lane> {
         self.lanes.get_mut(self.last)
+    }
+
+    /// The lane of `topic`, which from here on is the one that was used last.
+    pub(super) fn get(&mut self, topic: &str) -> Option<&mut Lane> {
+        self.last = *self.places.get(topic)?;
+        self.last()
     }
 
     pub(super) fn insert(&mut self, lane: Lane) -> &mut Lane {

@@ -49,6 +49,9 @@ impl Session {
         writer: &mut Writer,
         now: Instant,
     ) -> Result<(), CloseReason> {
+        if !matches!(operation, Operation::Command(_)) {
+            self.send_burst();
+        }
         match operation {
             Operation::Command(command) => self.receive(Ok(command), writer, now),
             Operation::Connect(client) => self.connect(client, writer),

@@ -19,6 +19,7 @@ pub use batch::{Batch, Item, Piece};
 use super::encoding::Encodings;
 use crate::protocol::{Form, Message, json};
 use crate::routing::Subscription;
+use crate::topic::Topic;
 
 /// The queue of one session, shared by its task and by everyone who publishes to it.
 pub struct Outbox {
@@ -82,6 +83,11 @@ impl Outbox {
         self.form.store(form.index(), Ordering::Relaxed);
     }
 
+    /// In which form it holds what comes now.
+    pub fn form(&self) -> Form {
+        Form::at(self.form.load(Ordering::Relaxed))
+    }
+
     /// Queues a message for one of the session's subscriptions, with how long it may answer where the message asks for that.
     pub fn deliver(
         &self,
@@ -93,32 +99,47 @@ impl Outbox {
         if self.state.load(Ordering::Relaxed) != OPEN {
             return Queued::Refused;
         }
-        let form = Form::at(self.form.load(Ordering::Relaxed));
         let (topic, answer) =
             (encodings.message().topic, encodings.message().reply.clone().zip(answer_within));
-        let frame = encodings.of(form, subscription.sid());
-        self.push(frame.len(), |fresh| fresh.add_message(subscription, topic, answer, |out| frame.write(out)))
+        let frame = encodings.of(self.form(), subscription.sid());
+        let load = Batch::load(1, frame.len());
+        self.push(load, |fresh| fresh.add_message(subscription, topic, answer, |out| frame.write(out)))
+    }
+
+    /// Queues messages of one topic that are encoded in the session's form, one behind the other.
+    pub fn deliver_burst(
+        &self,
+        subscription: &Arc<Subscription>,
+        topic: &Topic,
+        bytes: &[u8],
+        lengths: &[u32],
+    ) -> Queued {
+        if self.state.load(Ordering::Relaxed) != OPEN {
+            return Queued::Refused;
+        }
+        let load = Batch::load(lengths.len(), bytes.len());
+        self.push(load, |fresh| fresh.add_run(subscription, topic, bytes, lengths))
     }
 
     /// Queues the answer to the session's request of this number.
     pub fn respond(&self, request: u64, message: &Message<'_>) -> Queued {
         let mut tail = Vec::new();
         json::response_tail(message, &mut tail);
-        self.push(tail.len(), |fresh| fresh.add_response(request, tail))
+        self.push(Batch::load(1, tail.len()), |fresh| fresh.add_response(request, tail))
     }
 
     /// Queues the answer to a ping, behind all that waits.
     pub fn pong(&self) {
         // The session that asks is awake, and one that overflows by it is signalled.
-        self.push(0, Batch::add_pong);
+        self.push(Batch::load(1, 0), Batch::add_pong);
     }
 
-    fn push(&self, bytes: usize, add: impl FnOnce(&mut Batch)) -> Queued {
+    fn push(&self, load: Load, add: impl FnOnce(&mut Batch)) -> Queued {
         let mut queue = self.lock();
         if self.state.load(Ordering::Relaxed) != OPEN {
             return Queued::Refused;
         }
-        let waiting = queue.waiting.with(Load { messages: 1, bytes: Batch::cost(bytes) });
+        let waiting = queue.waiting.with(load);
         if waiting.messages > queue.most.messages || waiting.bytes > queue.most.bytes {
             self.state.store(OVERFLOWED, Ordering::Relaxed);
             drop(queue);

@@ -71,9 +71,9 @@ impl Run {
 }
 
 impl Batch {
-    /// What a message of so many bytes counts.
-    pub fn cost(bytes: usize) -> usize {
-        bytes.saturating_add(MESSAGE_BYTES)
+    /// What so many messages count that have so many bytes together.
+    pub fn load(messages: usize, bytes: usize) -> Load {
+        Load { messages, bytes: bytes.saturating_add(messages.saturating_mul(MESSAGE_BYTES)) }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -92,12 +92,35 @@ impl Batch {
         let shared = write(&mut self.bytes);
         // What a message may have is counted in megabytes.
         self.lengths.push_back(u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX));
-        let stands_alone = answer.is_some() || shared.is_some();
+        if answer.is_none() && shared.is_none() {
+            self.count_in(subscription, topic, 1);
+            return;
+        }
+        let (subscription, topic) = (subscription.clone(), topic.clone());
+        self.items.push_back(Item::Run(Run { subscription, topic, answer, shared, messages: 1 }));
+    }
+
+    /// Adds messages on one topic for one subscription, which ask for no answer and share nothing.
+    pub(super) fn add_run(
+        &mut self,
+        subscription: &Arc<Subscription>,
+        topic: &Topic,
+        bytes: &[u8],
+        lengths: &[u32],
+    ) {
+        self.bytes.extend_from_slice(bytes);
+        self.lengths.extend(lengths);
+        self.count_in(subscription, topic, lengths.len());
+    }
+
+    /// Counts messages to the run at the back, or begins one.
+    fn count_in(&mut self, subscription: &Arc<Subscription>, topic: &Topic, messages: usize) {
         match self.items.back_mut() {
-            Some(Item::Run(run)) if !stands_alone && run.continues(subscription, topic) => run.messages += 1,
+            Some(Item::Run(run)) if run.continues(subscription, topic) => run.messages += messages,
             _ => {
                 let (subscription, topic) = (subscription.clone(), topic.clone());
-                self.items.push_back(Item::Run(Run { subscription, topic, answer, shared, messages: 1 }));
+                let run = Run { subscription, topic, answer: None, shared: None, messages };
+                self.items.push_back(Item::Run(run));
             }
         }
     }
@@ -115,8 +138,7 @@ impl Batch {
         let is_pong = matches!(self.items.front(), Some(Item::Pong));
         if is_pong {
             self.items.pop_front();
-            self.unsettled.messages += 1;
-            self.unsettled.bytes += Self::cost(0);
+            self.unsettled = self.unsettled.with(Self::load(1, 0));
         }
         is_pong
     }
@@ -145,8 +167,7 @@ impl Batch {
         }
         self.done += length;
         let shared = piece.shared.as_ref().map_or(0, Bytes::len);
-        self.unsettled.messages += piece.messages;
-        self.unsettled.bytes += length + shared + piece.messages * MESSAGE_BYTES;
+        self.unsettled = self.unsettled.with(Self::load(piece.messages, length + shared));
         piece.bytes = self.bytes.get(start..self.done).unwrap_or_default();
         piece
     }
@@ -155,8 +176,7 @@ impl Batch {
     pub fn take_response(&mut self) -> Option<Vec<u8>> {
         let Item::Response { .. } = self.items.front()? else { return None };
         let Some(Item::Response { tail, .. }) = self.items.pop_front() else { return None };
-        self.unsettled.messages += 1;
-        self.unsettled.bytes += Self::cost(tail.len());
+        self.unsettled = self.unsettled.with(Self::load(1, tail.len()));
         Some(tail)
     }
 

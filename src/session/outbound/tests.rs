@@ -79,7 +79,7 @@ fn the_bound_holds_in_messages_and_a_session_that_overflowed_takes_nothing_more(
 #[test]
 fn what_was_taken_counts_until_it_is_written() {
     let bytes = "MSG a 1 1\r\n1\r\n".len();
-    let world = World::new(usize::MAX, 2 * Batch::cost(bytes), PLAIN);
+    let world = World::new(usize::MAX, 2 * Batch::load(1, bytes).bytes, PLAIN);
     world.deliver(&world.first, b"1");
     world.deliver(&world.first, b"2");
     let mut batch = Batch::default();

@@ -1,0 +1,134 @@
+//! Messages of one session on one topic, one behind the other, that go their way together: what each costs beside its bytes is
+//! looked up, encoded and locked once for all of them, and a receiver copies them in one piece.
+
+use std::cell::Cell;
+
+use super::Parcel;
+use crate::identity::ServiceIdentity;
+use crate::protocol::{Form, Headers, Message, Payload, PayloadForm, Sid};
+use crate::session::{Outlines, SHARED_FROM};
+use crate::topic::Topic;
+
+/// Bytes of payloads after which a burst goes.
+const MOST_BYTES: usize = 32 * 1024;
+/// Offers to receivers after which it goes, so that its turn ends in time.
+const MOST_OFFERS: usize = 4 * 1024;
+/// Messages after which it goes.
+const MOST_MESSAGES: usize = 512;
+
+thread_local! {
+    /// Empty, with room. One for each thread, because a burst goes before its session waits for anything.
+    static SPARE: Cell<Burst> = Cell::default();
+}
+
+/// Payloads that wait for the end of a session's turn, or for a message that goes elsewhere.
+#[derive(Default)]
+pub struct Burst {
+    form: PayloadForm,
+    payloads: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+    block: Block,
+}
+
+/// The whole burst as the subscriptions with one `sid` read it.
+#[derive(Default)]
+struct Block {
+    reader: Option<(Form, Sid)>,
+    bytes: Vec<u8>,
+    lengths: Vec<u32>,
+}
+
+impl Burst {
+    /// Whether a parcel is of the kind that goes in bursts: small, without headers, and with nobody who waits for an answer.
+    pub fn takes(parcel: &Parcel<'_>) -> bool {
+        parcel.payload.len() < SHARED_FROM
+            && parcel.headers.is_empty()
+            && parcel.reply.is_none()
+            && parcel.answer_within.is_none()
+    }
+
+    /// Room for a turn, as another one left it.
+    pub fn borrowed() -> Self {
+        SPARE.take()
+    }
+
+    /// Leaves the room of an empty burst to the next turn.
+    pub fn give_back(&mut self) {
+        SPARE.set(std::mem::take(self));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it has to go before a payload of this form is added.
+    pub fn is_full(&self, form: PayloadForm, receivers: usize) -> bool {
+        !self.is_empty()
+            && (form != self.form
+                || self.payloads.len() >= MOST_BYTES
+                || self.len() >= MOST_MESSAGES
+                || self.len().saturating_mul(receivers) >= MOST_OFFERS)
+    }
+
+    /// Adds a payload to one that is not full.
+    pub fn add(&mut self, payload: &Payload<'_>) {
+        self.form = payload.form();
+        self.payloads.extend_from_slice(payload.bytes());
+        self.ends.push(self.payloads.len());
+    }
+
+    pub fn clear(&mut self) {
+        self.payloads.clear();
+        self.ends.clear();
+        self.block.reader = None;
+    }
+
+    pub(super) fn payloads(&self) -> impl Iterator<Item = Payload<'_>> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let bytes = self.payloads.get(start..*end).unwrap_or_default();
+            start = *end;
+            Payload::of(bytes, self.form)
+        })
+    }
+
+    /// The first `messages` as the subscription `sid` reads them in this form, and how long each is in it.
+    pub(super) fn encoded(
+        &mut self,
+        messages: usize,
+        form: Form,
+        sid: &Sid,
+        topic: &Topic,
+        from: &ServiceIdentity,
+        outlines: &mut Outlines,
+    ) -> (&[u8], &[u32]) {
+        let is_known = |(of, known): &(Form, Sid)| *of == form && known.as_json() == sid.as_json();
+        if !self.block.reader.as_ref().is_some_and(is_known) {
+            let mut block = std::mem::take(&mut self.block);
+            block.bytes.clear();
+            block.lengths.clear();
+            for payload in self.payloads() {
+                let start = block.bytes.len();
+                let message =
+                    Message { topic, from: from.service(), payload, headers: Headers::EMPTY, reply: None };
+                outlines.write(&message, form, sid, &mut block.bytes);
+                // What one message may have is counted in kilobytes here.
+                block.lengths.push(u32::try_from(block.bytes.len() - start).unwrap_or(u32::MAX));
+            }
+            block.reader = Some((form, sid.clone()));
+            self.block = block;
+        }
+        let Block { bytes, lengths, .. } = &self.block;
+        if messages >= lengths.len() {
+            return (bytes, lengths);
+        }
+        let lengths = lengths.get(..messages).unwrap_or_default();
+        let end = lengths.iter().map(|length| *length as usize).sum();
+        (bytes.get(..end).unwrap_or_default(), lengths)
+    }
+}
