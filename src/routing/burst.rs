@@ -24,7 +24,10 @@ thread_local! {
 /// Payloads that wait for the end of a session's turn, or for a message that goes elsewhere.
 #[derive(Default)]
 pub struct Burst {
+    /// Of all its payloads.
     form: PayloadForm,
+    /// How many messages it takes.
+    most: usize,
     payloads: Vec<u8>,
     /// Where each ends.
     ends: Vec<usize>,
@@ -66,18 +69,23 @@ impl Burst {
         self.ends.len()
     }
 
-    /// Whether it has to go before a payload of this form is added.
-    pub fn is_full(&self, form: PayloadForm, receivers: usize) -> bool {
-        !self.is_empty()
-            && (form != self.form
-                || self.payloads.len() >= MOST_BYTES
-                || self.len() >= MOST_MESSAGES
-                || self.len().saturating_mul(receivers) >= MOST_OFFERS)
+    /// Begins an empty one with payloads like this, for so many receivers.
+    pub fn begin(&mut self, payload: &Payload<'_>, receivers: usize) {
+        self.form = payload.form();
+        self.most = (MOST_OFFERS / receivers.max(1)).clamp(1, MOST_MESSAGES);
     }
 
-    /// Adds a payload to one that is not full.
+    /// Whether a payload can be added before it has to go. Always, to an empty one.
+    pub fn takes_more(&self, payload: &Payload<'_>) -> bool {
+        self.is_empty()
+            || payload.form() == self.form
+                && payload.len() < SHARED_FROM
+                && self.len() < self.most
+                && self.payloads.len() < MOST_BYTES
+    }
+
+    /// Adds a payload that it takes.
     pub fn add(&mut self, payload: &Payload<'_>) {
-        self.form = payload.form();
         self.payloads.extend_from_slice(payload.bytes());
         self.ends.push(self.payloads.len());
     }

@@ -1,5 +1,6 @@
 //! Routing as a specification: who receives what, in tables; `model` compares random sequences with a naive model.
 
+mod bursts;
 mod model;
 mod threads;
 
@@ -9,7 +10,7 @@ use super::*;
 use crate::config::parse_policy;
 use crate::identity::ServiceIdentity;
 use crate::policy::{GroupName, Policy, ReplyRights};
-use crate::protocol::{Form, Headers, Payload};
+use crate::protocol::{Form, Headers, Payload, PayloadForm};
 use crate::session::{Batch, Item};
 
 const INBOX: &str = "_INBOX.0123456789abcdef";

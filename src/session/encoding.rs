@@ -180,7 +180,7 @@ impl Outline {
             self.line_fits = message.reply.is_none().then_some(length);
             self.prefix_fits = None;
         }
-        if !self.prefix_fits.as_ref().is_some_and(|fits| fits.as_json() == sid.as_json()) {
+        if self.prefix_fits.as_ref().is_none_or(|fits| fits.as_json() != sid.as_json()) {
             self.prefix.clear();
             for part in [&self.head, spelled(sid, form), &self.line] {
                 self.prefix.extend_from_slice(part);

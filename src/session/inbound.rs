@@ -41,6 +41,7 @@ impl Session {
             // A verdict that fell since the last thing said holds for this one.
             self.judge_again(writer)?;
             match said {
+                Said::Command(Ok(command)) if self.goes_on(&command) => {}
                 Said::Command(command) => self.receive(command, writer, now)?,
                 Said::Nats(operation) => self.receive_nats(operation, writer, now)?,
                 Said::Close => return Err(CloseReason::ClientClosed),
@@ -70,6 +71,22 @@ impl Session {
             writer.event(event);
         }
         self.conclude(&answer, writer)
+    }
+
+    /// Executes a publication that goes on with the burst: all that is left of [`Self::perform`] then. Whether it was one.
+    pub(super) fn goes_on(&mut self, command: &Command<'_>) -> bool {
+        let Command::Publish { id: None, topic, payload, headers, reply: None } = command else {
+            return false;
+        };
+        let fits = headers.is_empty() && !self.burst.is_empty() && self.burst.takes_more(payload);
+        if !fits || !self.lanes.goes_on(topic) || self.rate.take().is_err() {
+            return false;
+        }
+        self.faults.forget();
+        self.faults.within_rate();
+        self.counts.commands += 1;
+        self.burst.add(payload);
+        true
     }
 
     /// What an answer that is given means for the session.
@@ -311,15 +328,18 @@ impl Session {
         };
         let (from, session) = (&self.standing.identity, self.id);
         let parcel = Parcel { from, session, payload, headers, reply, answer_within };
-        let is_plain = Burst::takes(&parcel);
-        if !is_plain || self.burst.is_full(parcel.payload.form(), lane.receivers()) {
-            router.publish_burst(lane, &mut self.burst, from, session, &mut self.turn);
+        if Burst::takes(&parcel) {
+            if !self.burst.takes_more(&parcel.payload) {
+                router.publish_burst(lane, &mut self.burst, from, session, &mut self.turn);
+            }
+            if self.burst.is_empty() {
+                self.burst.begin(&parcel.payload, lane.receivers());
+            }
+            self.burst.add(&parcel.payload);
+            return Ok(0);
         }
-        if !is_plain {
-            return Ok(router.publish(lane, parcel, &mut self.turn));
-        }
-        self.burst.add(&parcel.payload);
-        Ok(0)
+        router.publish_burst(lane, &mut self.burst, from, session, &mut self.turn);
+        Ok(router.publish(lane, parcel, &mut self.turn))
     }
 
     /// Sends what was published on one topic and waits.

@@ -173,6 +173,14 @@ impl Found {
         !matches!(self.0, Place::Control(..))
     }
 
+    /// Where it lies in the input, if it is a binary message in one frame: then there is nothing more to be checked.
+    pub fn binary(&self) -> Option<Range<usize>> {
+        match &self.0 {
+            Place::Data(Data::Binary, place) => Some(place.clone()),
+            _ => None,
+        }
+    }
+
     /// Where it lies in the input, unless it was put together from fragments.
     pub fn place(&self) -> Option<Range<usize>> {
         match &self.0 {

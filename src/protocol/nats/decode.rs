@@ -134,6 +134,7 @@ impl Decoder {
     }
 
     /// The operation that was found at the beginning of `input`.
+    #[inline]
     pub fn get<'a>(&'a mut self, found: Found, input: &'a [u8]) -> Result<Operation<'a>, StreamFault> {
         // In verbose mode every operation has its `+OK`, and so an id to answer.
         let id = self.connect.verbose.then_some(OpId::ZERO);

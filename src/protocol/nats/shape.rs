@@ -66,11 +66,16 @@ impl Shape {
     /// That of a `PUB` whose line begins with `before`, if nothing follows there but a size.
     pub(super) fn repeated(input: &[u8], before: &[u8]) -> Option<Self> {
         let rest = input.strip_prefix(before)?;
-        let digits = rest.iter().take(MOST_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
-        let total = decimal(rest.get(..digits)?)?;
+        let (mut total, mut digits) = (0, 0);
+        while digits < MOST_DIGITS
+            && let Some(byte @ b'0'..=b'9') = rest.get(digits)
+        {
+            total = total * 10 + usize::from(byte - b'0');
+            digits += 1;
+        }
         let line = before.len() + digits + CRLF.len();
-        let is_all = rest.get(digits..)?.starts_with(CRLF);
-        is_all.then_some(Self {
+        let is_size = digits > 0 && rest.get(digits..)?.starts_with(CRLF);
+        is_size.then_some(Self {
             verb: Verb::Pub,
             args: [(0, 0); MOST_ARGS],
             count: 0,

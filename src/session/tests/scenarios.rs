@@ -62,6 +62,37 @@ async fn messages_of_one_topic_keep_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_session_does_at_once_happens_in_its_order() {
+    let stream = [
+        "PUB a 1\r\n0\r\nPUB a 1\r\n1\r\nPUB b 1\r\n2\r\nPUB b 2\r\n30\r\nSUB a 1\r\nPUB a 2\r\n40\r\n",
+        "HPUB a 18 19\r\nNATS/1.0\r\nA: b\r\n\r\n5\r\nPUB a 1\r\n6\r\nPUB a x 1\r\n7\r\n",
+        "PUB a 1\r\n8\r\nPUB a 1\r\n9\r\nUNSUB 1\r\nPUB a 2\r\n10\r\n",
+    ]
+    .concat();
+    // With an answer to each of its operations, and with one to the last alone.
+    let quiet =
+        [r#"CONNECT {"verbose":false}"#, "\r\n", &stream, r#"CONNECT {"verbose":true}"#, "\r\n"].concat();
+    for (stream, answers) in [(stream, 13), (quiet, 1)] {
+        for hearing in [Dialect::Json, Dialect::Nats] {
+            let world = World::new();
+            let (mut sender, mut hearer) = two(&world, (Dialect::Nats, hearing)).await;
+            assert_eq!(hearer.subscribe("s", ">").await, DONE);
+            sender.say(&stream).await;
+            for _ in 0..answers {
+                assert_eq!(sender.taken().await, DONE);
+            }
+            for data in ["0", "1", "2", "30", "40", "5", "6", "7", "8", "9", "10"] {
+                assert_eq!(hearer.message().await.data, data);
+            }
+            for data in ["40", "5", "6", "7", "8", "9"] {
+                assert_eq!(sender.message().await.data, data);
+            }
+            sender.nothing_came().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn patterns_match_token_by_token_and_see_nothing_reserved() {
     for pair in pairs() {
         let world = World::new();

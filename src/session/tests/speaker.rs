@@ -179,7 +179,7 @@ impl Speaker {
         self.peer.frame(0x82, stream.as_ref()).await;
     }
 
-    async fn taken(&mut self) -> Taken {
+    pub(super) async fn taken(&mut self) -> Taken {
         loop {
             match self.said().await {
                 // Ids of this dialect are all the same.

@@ -113,7 +113,7 @@ impl Reader {
             if let Decoding::Nats(stream) = &mut self.decoding
                 && let Some((found, place)) = stream.find(&self.buffer, self.max_payload)?
             {
-                return self.operation(found, place).map(Some);
+                return self.operation(found, place);
             }
             let input = self.buffer.get_mut(self.start..).unwrap_or_default();
             let (used, found) = self.decoder.find(input).map_err(|fault| reason_of(&fault))?;
@@ -125,6 +125,11 @@ impl Reader {
             };
             match (&mut self.decoding, found.is_message()) {
                 (Decoding::Nats(stream), true) => {
+                    if let Some(place) = found.binary() {
+                        let start = frames.start;
+                        (stream.rest, stream.copied) = (start + place.start..start + place.end, None);
+                        continue;
+                    }
                     let input = self.buffer.get(frames.clone()).unwrap_or_default();
                     let place = found.place();
                     let message = self.decoder.get(found, input).map_err(|fault| reason_of(&fault))?;
@@ -153,11 +158,18 @@ impl Reader {
         self.buffer.capacity()
     }
 
-    fn operation(&mut self, found: nats::Found, place: Range<usize>) -> Result<Said<'_>, CloseReason> {
+    #[inline]
+    fn operation(
+        &mut self,
+        found: nats::Found,
+        place: Range<usize>,
+    ) -> Result<Option<Said<'_>>, CloseReason> {
         let Decoding::Nats(stream) = &mut self.decoding else { return Err(CloseReason::Internal) };
         let bytes = stream.copied.as_deref().unwrap_or(&self.buffer);
-        let operation = stream.decoder.get(found, bytes.get(place).unwrap_or_default());
-        operation.map(Said::Nats).map_err(|fault| stream_reason(&fault))
+        match stream.decoder.get(found, bytes.get(place).unwrap_or_default()) {
+            Ok(operation) => Ok(Some(Said::Nats(operation))),
+            Err(fault) => Err(stream_reason(&fault)),
+        }
     }
 
     fn said(&self, found: Found, frames: Range<usize>) -> Result<Said<'_>, CloseReason> {

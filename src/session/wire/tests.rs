@@ -119,10 +119,12 @@ async fn a_stream_is_read_across_messages_of_any_kind_and_their_fragments() {
         [frame(BEGUN, b"NG\r"), frame(GOES_ON, b"\nSUB a"), frame(ENDS, b" 1\r\nPUB a 1\r\nx\r\nUN")]
             .concat(),
         frame(BINARY, b"SUB 1\r\n"),
+        [frame(BEGUN, b"PING\r\nPUB"), frame(ENDS, b" a 2\r\nx"), frame(BINARY, b"y\r\nPONG\r\n")].concat(),
     ];
     let (mut stream, mut reader, mut writer) = ends(Dialect::Nats, pieces);
     let said = [
         read(&mut stream, &mut reader, &mut writer).await.split_off(1),
+        read(&mut stream, &mut reader, &mut writer).await,
         read(&mut stream, &mut reader, &mut writer).await,
         read(&mut stream, &mut reader, &mut writer).await,
         read(&mut stream, &mut reader, &mut writer).await,
@@ -131,6 +133,7 @@ async fn a_stream_is_read_across_messages_of_any_kind_and_their_fragments() {
     assert_eq!(said[1], ["pub", "ws ping"]);
     assert_eq!(said[2], ["Ping", "sub", "pub"]);
     assert_eq!(said[3], ["unsub"]);
+    assert_eq!(said[4], ["Ping", "pub", "Pong"]);
 }
 
 #[tokio::test]
