@@ -34,13 +34,14 @@ pub async fn serve(socket: TcpStream, peer: SocketAddr, admission: Admission, li
     let deadline = Instant::now() + gateway.generation().limits.open_deadline;
     // Boxed, so that a session does not keep the room that only its opening needs.
     let opening = Box::pin(open(socket, &admission, &listener, &mut record));
-    let Ok(opened) = timeout_at(deadline, opening).await else {
-        record.timed_out();
-        return;
+    // In one expression: a name for what was opened would keep its room beside the session that it becomes.
+    let session = match timeout_at(deadline, opening).await {
+        Ok(Some((session, stream, early))) => session.run(stream, early),
+        Ok(None) => return,
+        Err(_) => return record.timed_out(),
     };
-    let Some((session, stream, early)) = opened else { return };
     let _admission = admission.opened();
-    let (reason, counts) = session.run(stream, early).await;
+    let (reason, counts) = session.await;
     record.closed(reason, counts);
 }
 

@@ -90,8 +90,8 @@ pub struct Session {
     /// Those that the peer ended and for which something waits yet.
     retired: Vec<Arc<Subscription>>,
     lanes: Lanes,
-    /// What goes down the lane that was used last, before anything else goes.
-    burst: Burst,
+    /// What goes down the lane that was used last, before anything else goes; there only while a turn publishes.
+    burst: Option<Box<Burst>>,
     denials: Denials,
     rights: ReplyRights,
     requests: Requests,
@@ -152,7 +152,7 @@ impl Session {
             subscriptions: HashMap::new(),
             retired: Vec::new(),
             lanes: Lanes::default(),
-            burst: Burst::default(),
+            burst: None,
             denials: Denials::default(),
             requests: Requests::default(),
             requester: None,

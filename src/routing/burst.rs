@@ -18,7 +18,7 @@ const MOST_MESSAGES: usize = 512;
 
 thread_local! {
     /// Empty, with room. One for each thread, because a burst goes before its session waits for anything.
-    static SPARE: Cell<Burst> = Cell::default();
+    static SPARE: Cell<Option<Box<Burst>>> = const { Cell::new(None) };
 }
 
 /// Payloads that wait for the end of a session's turn, or for a message that goes elsewhere.
@@ -52,13 +52,13 @@ impl Burst {
     }
 
     /// Room for a turn, as another one left it.
-    pub fn borrowed() -> Self {
-        SPARE.take()
+    pub fn borrowed() -> Box<Self> {
+        SPARE.take().unwrap_or_default()
     }
 
     /// Leaves the room of an empty burst to the next turn.
-    pub fn give_back(&mut self) {
-        SPARE.set(std::mem::take(self));
+    pub fn give_back(self: Box<Self>) {
+        SPARE.set(Some(self));
     }
 
     pub fn is_empty(&self) -> bool {

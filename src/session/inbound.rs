@@ -31,7 +31,6 @@ impl Session {
     ) -> Result<bool, CloseReason> {
         reader.set_limits(&self.limits);
         let mut is_left = false;
-        self.burst = Burst::borrowed();
         while writer.has_room() {
             if !self.turn.goes_on() {
                 is_left = true;
@@ -53,7 +52,9 @@ impl Session {
             }
         }
         self.send_burst();
-        self.burst.give_back();
+        if let Some(burst) = self.burst.take() {
+            burst.give_back();
+        }
         // All who receive something are told once.
         self.turn.end();
         Ok(is_left)
@@ -78,14 +79,15 @@ impl Session {
         let Command::Publish { id: None, topic, payload, headers, reply: None } = command else {
             return false;
         };
-        let fits = headers.is_empty() && !self.burst.is_empty() && self.burst.takes_more(payload);
+        let Some(burst) = &mut self.burst else { return false };
+        let fits = headers.is_empty() && !burst.is_empty() && burst.takes_more(payload);
         if !fits || !self.lanes.goes_on(topic) || self.rate.take().is_err() {
             return false;
         }
+        burst.add(payload);
         self.faults.forget();
         self.faults.within_rate();
         self.counts.commands += 1;
-        self.burst.add(payload);
         true
     }
 
@@ -328,25 +330,26 @@ impl Session {
         };
         let (from, session) = (&self.standing.identity, self.id);
         let parcel = Parcel { from, session, payload, headers, reply, answer_within };
-        if Burst::takes(&parcel) {
-            if !self.burst.takes_more(&parcel.payload) {
-                router.publish_burst(lane, &mut self.burst, from, session, &mut self.turn);
-            }
-            if self.burst.is_empty() {
-                self.burst.begin(&parcel.payload, lane.receivers());
-            }
-            self.burst.add(&parcel.payload);
-            return Ok(0);
+        let burst = self.burst.get_or_insert_with(Burst::borrowed);
+        if !Burst::takes(&parcel) {
+            router.publish_burst(lane, burst, from, session, &mut self.turn);
+            return Ok(router.publish(lane, parcel, &mut self.turn));
         }
-        router.publish_burst(lane, &mut self.burst, from, session, &mut self.turn);
-        Ok(router.publish(lane, parcel, &mut self.turn))
+        if !burst.takes_more(&parcel.payload) {
+            router.publish_burst(lane, burst, from, session, &mut self.turn);
+        }
+        if burst.is_empty() {
+            burst.begin(&parcel.payload, lane.receivers());
+        }
+        burst.add(&parcel.payload);
+        Ok(0)
     }
 
     /// Sends what was published on one topic and waits.
     pub(super) fn send_burst(&mut self) {
-        if let Some(lane) = self.lanes.last().filter(|_| !self.burst.is_empty()) {
+        if let (Some(lane), Some(burst)) = (self.lanes.last(), &mut self.burst) {
             let (from, session) = (&self.standing.identity, self.id);
-            self.gateway.router.publish_burst(lane, &mut self.burst, from, session, &mut self.turn);
+            self.gateway.router.publish_burst(lane, burst, from, session, &mut self.turn);
         }
     }
 

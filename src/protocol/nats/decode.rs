@@ -58,13 +58,14 @@ pub struct Decoder {
     /// Whether the partial operation is whole, and so was handed out.
     is_whole: bool,
     connect: Connect,
-    before: Before,
+    /// What the next publication may repeat.
+    before: Option<Box<Before>>,
 }
 
 /// The publication before, as far as the next one is likely to repeat it: most senders go on where they are.
 #[derive(Default)]
 struct Before {
-    /// Its line up to the size; empty if nothing is to be repeated.
+    /// Its line up to the size.
     line: Vec<u8>,
     topic: String,
 }
@@ -102,7 +103,7 @@ impl Decoder {
             self.shape = None;
         }
         if self.partial.is_empty() {
-            if let Some(shape) = self.before.repeated(input, max_payload) {
+            if let Some(shape) = self.before.as_ref().and_then(|before| before.repeated(input, max_payload)) {
                 return Ok((shape.len(), Some(Found { shape, place: Place::Repeating })));
             }
             match Shape::read(input, max_payload)? {
@@ -142,7 +143,8 @@ impl Decoder {
         let whole = match place {
             Place::Repeating => {
                 let (_, payload) = shape.body(input)?;
-                return Ok(publication(id, &self.before.topic, None, Headers::EMPTY, payload));
+                let topic = self.before.as_ref().map_or("", |before| &before.topic);
+                return Ok(publication(id, topic, None, Headers::EMPTY, payload));
             }
             Place::Input => input,
             Place::Partial => &self.partial,
@@ -150,7 +152,7 @@ impl Decoder {
         match shape.verb {
             Verb::Pub => {
                 let operation = publish(id, &shape, whole)?;
-                self.before.remember(&shape, whole, &operation);
+                Before::remember(&mut self.before, &shape, whole, &operation);
                 Ok(operation)
             }
             Verb::Hpub => publish_with_headers(id, &shape, whole),
@@ -169,24 +171,22 @@ impl Decoder {
 impl Before {
     /// The shape of the operation that `input` begins with, if it is whole and repeats this one but for its payload.
     fn repeated(&self, input: &[u8], max_payload: usize) -> Option<Shape> {
-        if self.line.is_empty() {
-            return None;
-        }
         let shape = Shape::repeated(input, &self.line)?;
         // What is too large or not whole is looked at as anything else is.
         (shape.total() <= max_payload && shape.len() <= input.len()).then_some(shape)
     }
 
-    fn remember(&mut self, shape: &Shape, whole: &[u8], operation: &Operation<'_>) {
+    fn remember(before: &mut Option<Box<Self>>, shape: &Shape, whole: &[u8], operation: &Operation<'_>) {
         let line = shape.before_last_arg(whole);
         match operation {
             Operation::Command(Command::Publish { topic, reply: None, .. })
                 if line.len() <= MOST_REPEATED =>
             {
-                self.line.clear();
-                self.line.extend_from_slice(line);
-                self.topic.clear();
-                self.topic.push_str(topic);
+                let before = before.get_or_insert_default();
+                before.line.clear();
+                before.line.extend_from_slice(line);
+                before.topic.clear();
+                before.topic.push_str(topic);
             }
             _ => {}
         }
