@@ -45,7 +45,7 @@ pub async fn serve(socket: TcpStream, peer: SocketAddr, admission: Admission, li
     record.closed(reason, counts);
 }
 
-/// From the socket to a session whose 101 is out, with its stream and what the peer sent behind its request; or to an end
+/// From the socket to a session, with its stream, in which the 101 waits, and what the peer sent behind its request; or to an end
 /// that the record holds.
 async fn open(
     socket: TcpStream,
@@ -67,7 +67,7 @@ async fn open(
     record.judged(&verdict);
 
     let answered = upgrade::answer(stream, verdict, admission, state, gateway, record.peer()).await;
-    let Upgraded { stream, early, dialect, admitted, place } = match answered {
+    let Upgraded { stream, answer, early, dialect, admitted, place } = match answered {
         Ok(Answered::Upgraded(upgraded)) => *upgraded,
         Ok(Answered::Renewed) => return record.renewed(),
         Err(refusal) => return record.refused(&refusal),
@@ -76,5 +76,5 @@ async fn open(
     let origin = Origin { address: record.peer(), listener: listener.index };
     let session = Session::open(gateway.clone(), origin, dialect, admitted.peer, admitted.standing, place);
     record.opened(&session);
-    Some((session, TlsTransport::new(stream), early))
+    Some((session, TlsTransport::new(stream, &answer), early))
 }

@@ -31,11 +31,15 @@ pub struct TlsTransport {
 }
 
 impl TlsTransport {
-    pub fn new(stream: TlsStream<TcpStream>) -> Self {
+    /// Goes on with a stream, to which `first` is to be written before anything else.
+    pub fn new(stream: TlsStream<TcpStream>, first: &[u8]) -> Self {
         let (socket, mut tls) = stream.into_inner();
         // What is taken over is bounded by the session, which takes nothing over while something waits.
         tls.set_buffer_limit(None);
-        Self { socket, tls, at_end: false, is_closing: false }
+        let mut transport = Self { socket, tls, at_end: false, is_closing: false };
+        // Without a bound everything is taken.
+        let _ = transport.take(&[IoSlice::new(first)]);
+        transport
     }
 
     /// Moves what is decrypted to `into`.

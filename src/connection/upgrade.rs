@@ -4,6 +4,7 @@
 //! Nothing that the request says about who is asking has any effect.
 
 mod examine;
+mod held;
 mod problem;
 mod renew;
 
@@ -34,6 +35,7 @@ use crate::limits::{Admission, ServicePlace};
 use crate::protocol::Dialect;
 use examine::Accepted;
 pub use examine::{Fault, OriginRule, UpgradeRules};
+use held::Held;
 pub use problem::Problem;
 pub use renew::RenewDenied;
 
@@ -44,7 +46,7 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// What became of a request that was granted.
 pub enum Answered {
-    /// The peer has its 101.
+    /// The peer is to have its 101.
     Upgraded(Box<Upgraded>),
     /// The peer has a new certificate; the connection is over.
     Renewed,
@@ -53,6 +55,8 @@ pub enum Answered {
 /// What a session begins with.
 pub struct Upgraded {
     pub stream: TlsStream<TcpStream>,
+    /// The 101, which goes out with the first words of the session.
+    pub answer: Vec<u8>,
     /// What the peer sent behind its request.
     pub early: Vec<u8>,
     pub dialect: Dialect,
@@ -116,16 +120,17 @@ pub async fn answer(
         .header_read_timeout(limits.open_deadline)
         .max_buf_size(limits.max_request_head)
         .max_headers(MAX_HEADER_LINES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Held::new(stream)), service);
     // Not `without_shutdown`, which drops the stream with an error, and with it the parser's own answer.
     let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let parts = connection.into_parts();
-    let stream = parts.io.into_inner();
+    let (stream, answer) = parts.io.into_inner().into_parts();
     let granted = lock(&outcome).take();
     let answered = match (ended, granted) {
         (Ok(()), Some(Ok(Granted::Session(dialect, admitted, place)))) => {
             let early = Vec::from(parts.read_buf);
-            return Ok(Answered::Upgraded(Box::new(Upgraded { stream, early, dialect, admitted, place })));
+            let upgraded = Upgraded { stream, answer, early, dialect, admitted, place };
+            return Ok(Answered::Upgraded(Box::new(upgraded)));
         }
         (_, Some(Ok(Granted::Certificate))) => Ok(Answered::Renewed),
         (_, Some(Err(denied))) => Err(denied),

@@ -156,7 +156,8 @@ impl Writer {
         stream: &mut T,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if !stream.is_waiting() {
+        // Behind what was tried already nothing is handed over until that is out; the 101 was not.
+        if self.stuck_since.is_none() {
             self.hand_over(stream)?;
         }
         if stream.is_waiting() {
