@@ -119,7 +119,9 @@ mod codec {
             let payload = Payload::opaque(payload.as_bytes());
             let message =
                 Message { topic: &topic, from: &from, payload, headers: Headers::EMPTY, reply: None };
-            Encodings::new(black_box(&message), &mut outlines, &mut scratch).of(form, &sid).write(&mut out);
+            Encodings::new(black_box(&message), Some(&mut outlines), &mut scratch)
+                .of(form, &sid)
+                .write(&mut out);
             out.len()
         });
     }

@@ -215,7 +215,12 @@ impl Router {
     /// or to whoever subscribed to the inbox that the request named.
     pub fn respond(&self, permit: PublishPermit, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
         let Some((token, request)) = requester_address(permit.topic()) else {
-            return self.lane(permit).send(parcel, turn);
+            let (session, answer_within) = (parcel.session, parcel.answer_within);
+            let message = parcel.message(permit.topic());
+            let Turn { scratch, waiting } = turn;
+            let encodings = Encodings::new(&message, None, scratch);
+            let mut matched = self.matched(permit.topic(), self.shard_of_topic(permit.topic()));
+            return matched.deliver(&mut Addressed { encodings, session, answer_within, waiting });
         };
         let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
         let Some(outbox) = requesters.get(token) else { return 0 };
@@ -303,7 +308,7 @@ impl Lane {
         let (session, answer_within) = (parcel.session, parcel.answer_within);
         let message = parcel.message(self.permit.topic());
         let Turn { scratch, waiting } = turn;
-        let encodings = Encodings::new(&message, &mut self.outlines, scratch);
+        let encodings = Encodings::new(&message, Some(&mut self.outlines), scratch);
         self.matched.deliver(&mut Addressed { encodings, session, answer_within, waiting })
     }
 

@@ -264,18 +264,17 @@ fn check_tokens(text: &str, check: impl Fn(bool, &str) -> Result<(), TopicError>
 /// Whether a text is a topic at first sight, as most are: of visible ASCII alone, and without the characters of wildcards. Each
 /// request brings a new one to answer to.
 fn is_plainly_a_topic(text: &[u8]) -> bool {
-    let (mut tokens, mut before) = (1, b'.');
-    for &byte in text {
-        match byte {
-            b'.' if before == b'.' => return false,
-            b'.' => tokens += 1,
-            b'*' | b'>' => return false,
-            b'!'..=b'~' => {}
-            _ => return false,
-        }
-        before = byte;
+    let ([first, .., last] | [first @ last]) = text else { return false };
+    if text.len() > MAX_TOPIC_BYTES || *first == b'.' || *last == b'.' {
+        return false;
     }
-    before != b'.' && tokens <= MAX_TOPIC_TOKENS && text.len() <= MAX_TOPIC_BYTES
+    // Without an early end, so that many bytes are looked at at once.
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() & (*byte != b'*') & (*byte != b'>');
+    let are_plain = text.iter().fold(true, |all, byte| all & is_plain(byte));
+    let pairs = text.iter().zip(text.iter().skip(1));
+    let is_token_empty = pairs.fold(false, |any, (one, next)| any | ((*one == b'.') & (*next == b'.')));
+    let dots = text.iter().filter(|byte| **byte == b'.').count();
+    are_plain && !is_token_empty && dots < MAX_TOPIC_TOKENS
 }
 
 fn check_token(token: &str) -> Result<(), TopicError> {
@@ -340,7 +339,8 @@ pub fn is_inbox(text: &str) -> bool {
 fn inbox_token(text: &str) -> Option<&str> {
     let behind = text.strip_prefix(INBOX_PREFIX)?.strip_prefix('.')?;
     let token = first_token(behind);
-    (!is_wildcard(token) && token.chars().count() >= MIN_INBOX_TOKEN_CHARS).then_some(token)
+    let characters = if token.is_ascii() { token.len() } else { token.chars().count() };
+    (!is_wildcard(token) && characters >= MIN_INBOX_TOKEN_CHARS).then_some(token)
 }
 
 #[cfg(test)]

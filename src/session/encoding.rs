@@ -38,7 +38,8 @@ struct Outline {
 /// One message, and as much of its encodings as was asked for so far.
 pub struct Encodings<'m> {
     message: &'m Message<'m>,
-    outlines: &'m mut Outlines,
+    /// Those of the lane that the message goes down, if it goes down one.
+    outlines: Option<&'m mut Outlines>,
     forms: [Option<Encoded>; Form::COUNT],
     scratch: &'m mut Vec<u8>,
 }
@@ -59,7 +60,7 @@ impl Outlines {
         if is_outlined(message, form) {
             self.frame(message, form, sid).write(out);
         } else {
-            Encodings::new(message, self, &mut Vec::new()).of(form, sid).write(out);
+            Encodings::new(message, None, &mut Vec::new()).of(form, sid).write(out);
         }
     }
 
@@ -74,8 +75,12 @@ impl Outlines {
 
 impl<'m> Encodings<'m> {
     /// Encodes into `scratch`, which holds nothing that is needed. The outlines are of other messages of the same sender on the
-    /// same topic.
-    pub fn new(message: &'m Message<'m>, outlines: &'m mut Outlines, scratch: &'m mut Vec<u8>) -> Self {
+    /// same topic; without them nothing is made that such messages could use.
+    pub fn new(
+        message: &'m Message<'m>,
+        outlines: Option<&'m mut Outlines>,
+        scratch: &'m mut Vec<u8>,
+    ) -> Self {
         scratch.clear();
         Self { message, outlines, forms: [const { None }; Form::COUNT], scratch }
     }
@@ -87,17 +92,20 @@ impl<'m> Encodings<'m> {
     /// What the subscription `sid` reads in this form.
     pub fn of<'e>(&'e mut self, form: Form, sid: &'e Sid) -> Frame<'e> {
         let Self { message, outlines, forms, scratch } = self;
-        let encoded = forms[form.index()].get_or_insert_with(|| Encoded::new(message, form, scratch));
+        let may_outline = outlines.is_some();
+        let encoded =
+            forms[form.index()].get_or_insert_with(|| Encoded::new(message, form, may_outline, scratch));
         let is_text = form == Form::Json;
-        match encoded {
-            Encoded::Outlined => outlines.frame(message, form, sid),
-            Encoded::Whole { head, tail } => Frame::new(
-                is_text,
-                [&scratch[head.clone()], spelled(sid, form), &scratch[tail.clone()]],
-                None,
-            ),
-            Encoded::Shared { head, tail } => {
-                Frame::new(is_text, [&scratch[head.clone()], spelled(sid, form), b""], Some(tail))
+        let sid_bytes = spelled(sid, form);
+        match (encoded, outlines) {
+            (Encoded::Outlined, Some(outlines)) => outlines.frame(message, form, sid),
+            // Nothing is outlined without outlines.
+            (Encoded::Outlined, None) => Frame::new(is_text, [b""; 3], None),
+            (Encoded::Whole { head, tail }, _) => {
+                Frame::new(is_text, [&scratch[head.clone()], sid_bytes, &scratch[tail.clone()]], None)
+            }
+            (Encoded::Shared { head, tail }, _) => {
+                Frame::new(is_text, [&scratch[head.clone()], sid_bytes, b""], Some(tail))
             }
         }
     }
@@ -111,10 +119,10 @@ fn spelled(sid: &Sid, form: Form) -> &[u8] {
 }
 
 impl Encoded {
-    fn new(message: &Message<'_>, form: Form, scratch: &mut Vec<u8>) -> Self {
+    fn new(message: &Message<'_>, form: Form, may_outline: bool, scratch: &mut Vec<u8>) -> Self {
         let start = scratch.len();
         let is_large = message.payload.len() >= SHARED_FROM;
-        if !is_large && message.headers.is_empty() && is_outlined(message, form) {
+        if may_outline && !is_large && message.headers.is_empty() && is_outlined(message, form) {
             return Self::Outlined;
         }
         match form {

@@ -56,7 +56,7 @@ impl World {
             reply: None,
         };
         let (mut outlines, mut scratch) = (Outlines::default(), Vec::new());
-        let mut encodings = Encodings::new(&message, &mut outlines, &mut scratch);
+        let mut encodings = Encodings::new(&message, Some(&mut outlines), &mut scratch);
         subscriptions.iter().map(|to| self.outbox.deliver(to, &mut encodings, None)).collect()
     }
 }
