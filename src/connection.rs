@@ -1,7 +1,7 @@
 //! THE CONNECTION PATH: accept → handshake → identify → upgrade → session.
 //!
-//! Each stage takes what the stage before made by value, and one deadline covers all of them up to the 101. Invariant:
-//! the verdict on the certificate has fallen before a byte of the WebSocket handshake is answered.
+//! Each stage takes what the stage before made by value, and one deadline covers all of them up to the session, whose first words
+//! the 101 goes out with. Invariant: the verdict on the certificate has fallen before a byte of the WebSocket handshake is answered.
 
 mod accept;
 mod handshake;

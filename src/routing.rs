@@ -2,7 +2,7 @@
 //!
 //! Owns the live subscriptions, in shards by first token so that one service's churn makes only its own routes stale.
 //! A publisher keeps a [`Lane`] for each topic it uses: the permit and the matched receivers, checked against two
-//! version counters before every message. Invariant: nothing is routed without a [`PublishPermit`], nothing is
+//! version counters before every message or burst of them. Invariant: nothing is routed without a [`PublishPermit`], nothing is
 //! subscribed without a [`SubscribePermit`].
 
 mod burst;
@@ -203,7 +203,7 @@ impl Router {
     }
 
     /// Looks again who receives what goes down a lane, if that may have changed.
-    fn refresh(&self, lane: &mut Lane) {
+    pub fn refresh(&self, lane: &mut Lane) {
         let (shard_version, wild_version) = self.versions(lane.shard);
         if (shard_version, wild_version) != (lane.shard_version, lane.wild_version) {
             lane.matched = self.matched(lane.permit.topic(), lane.shard);

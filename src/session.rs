@@ -90,7 +90,7 @@ pub struct Session {
     /// Those that the peer ended and for which something waits yet.
     retired: Vec<Arc<Subscription>>,
     lanes: Lanes,
-    /// What goes down the lane that was used last, before anything else goes; there only while a turn publishes.
+    /// What goes down the lane that was used last, before anything else goes; there only in a turn that publishes.
     burst: Option<Box<Burst>>,
     denials: Denials,
     rights: ReplyRights,
@@ -207,6 +207,8 @@ impl Session {
             session.mute();
             let mut retry_after = reason.retry_after();
             if reason.is_paced() {
+                // A session that never began has its 101 there yet.
+                wire::write_out(&mut stream, &mut writer).await;
                 let turn = session.gateway.pace.turn(Instant::now(), u32::from_ne_bytes(random()));
                 sleep_until(turn.at).await;
                 retry_after = Some(turn.retry_after);
@@ -335,7 +337,7 @@ impl Session {
     /// but the close frame.
     fn mute(&mut self) {
         self.tell(Instant::now());
-        self.send_burst();
+        self.end_burst();
         self.turn.end();
         self.outbox.close();
         for (_, subscription) in self.subscriptions.drain() {

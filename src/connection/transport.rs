@@ -37,8 +37,8 @@ impl TlsTransport {
         // What is taken over is bounded by the session, which takes nothing over while something waits.
         tls.set_buffer_limit(None);
         let mut transport = Self { socket, tls, at_end: false, is_closing: false };
-        // Without a bound everything is taken.
-        let _ = transport.take(&[IoSlice::new(first)]);
+        // A peer that is not told of its session has none.
+        transport.at_end = transport.take(&[IoSlice::new(first)]).is_err();
         transport
     }
 

@@ -85,7 +85,7 @@ enum Granted {
     Certificate,
 }
 
-/// Reads the request and answers it: 101 if `verdict` lets the peer in, still holds, and the request is in order.
+/// Reads the request and answers it, with a 101 that is still to be written if `verdict` lets the peer in, still holds, and the request is in order.
 pub async fn answer(
     stream: TlsStream<TcpStream>,
     verdict: Result<Admitted, Turned>,
@@ -137,7 +137,7 @@ pub async fn answer(
         (Err(error), _) => Err(Denied::Http(error)),
         (Ok(()), None) => Err(Denied::Gone),
     };
-    linger(stream).await;
+    linger(stream, &answer).await;
     answered
 }
 
@@ -175,9 +175,10 @@ fn switching_protocols(accepted: &Accepted) -> Response<Full<Bytes>> {
     response
 }
 
-/// Ends TLS properly and reads a little on, so that the peer gets its answer and not a reset.
-async fn linger(mut stream: TlsStream<TcpStream>) {
+/// Writes what is left of the answer, ends TLS properly and reads a little on, so that the peer gets its answer and not a reset.
+async fn linger(mut stream: TlsStream<TcpStream>, answer: &[u8]) {
     let read_away = async {
+        stream.write_all(answer).await?;
         stream.shutdown().await?;
         let mut rest = [0; 1024];
         while stream.read(&mut rest).await? > 0 {}

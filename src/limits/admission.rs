@@ -172,7 +172,7 @@ impl Admission {
         Ok(ServicePlace { counts: self.counts.clone(), service: service.clone() })
     }
 
-    /// The 101 is out: this connection is no longer among those that open, and keeps its place with its address.
+    /// The session is open: this connection is no longer among those that open, and keeps its place with its address.
     pub fn opened(mut self) -> Self {
         self.leave_opening();
         self

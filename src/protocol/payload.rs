@@ -49,8 +49,8 @@ impl<'a> Payload<'a> {
         Self { bytes: bytes.into(), form: PayloadForm::Opaque }
     }
 
-    /// Bytes of which as much is known as of the payload that they were taken from.
-    pub fn of(bytes: &'a [u8], form: PayloadForm) -> Self {
+    /// Bytes that were copied out of a payload, and of which as much is known.
+    pub(crate) fn of(bytes: &'a [u8], form: PayloadForm) -> Self {
         Self { bytes: Cow::Borrowed(bytes), form }
     }
 
@@ -66,6 +66,15 @@ impl<'a> Payload<'a> {
 
     pub fn form(&self) -> PayloadForm {
         self.form
+    }
+
+    /// Its form, and of opaque bytes the one that [`Self::wire`] finds.
+    pub fn found(&self) -> PayloadForm {
+        match (self.form, self.wire()) {
+            (PayloadForm::Opaque, WirePayload::Json(_)) => PayloadForm::Json,
+            (PayloadForm::Opaque, WirePayload::Empty | WirePayload::Base64(_)) => PayloadForm::Binary,
+            (form, _) => form,
+        }
     }
 
     pub fn len(&self) -> usize {

@@ -1,5 +1,5 @@
-//! Messages of one session on one topic, one behind the other, that go their way together: what each costs beside its bytes is
-//! looked up, encoded and locked once for all of them, and a receiver copies them in one piece.
+//! Messages of one session on one topic, one behind the other, that go their way together: their receivers are looked up and locked
+//! once for all of them, and receivers that read them alike, which have one form and one `sid`, copy one encoding.
 
 use std::cell::Cell;
 
@@ -9,7 +9,7 @@ use crate::protocol::{Form, Headers, Message, Payload, PayloadForm, Sid};
 use crate::session::{Outlines, SHARED_FROM};
 use crate::topic::Topic;
 
-/// Bytes of payloads after which a burst goes.
+/// Bytes of payloads after which a burst takes no more.
 const MOST_BYTES: usize = 32 * 1024;
 /// Offers to receivers after which it goes, so that its turn ends in time.
 const MOST_OFFERS: usize = 4 * 1024;
@@ -31,6 +31,8 @@ pub struct Burst {
     payloads: Vec<u8>,
     /// Where each ends.
     ends: Vec<usize>,
+    /// What each was found to be for receivers of JSON, where its publisher did not say.
+    found: Vec<PayloadForm>,
     block: Block,
 }
 
@@ -56,8 +58,9 @@ impl Burst {
         SPARE.take().unwrap_or_default()
     }
 
-    /// Leaves the room of an empty burst to the next turn.
-    pub fn give_back(self: Box<Self>) {
+    /// Leaves its room to the next turn, of whichever session.
+    pub fn give_back(mut self: Box<Self>) {
+        self.clear();
         SPARE.set(Some(self));
     }
 
@@ -69,19 +72,19 @@ impl Burst {
         self.ends.len()
     }
 
-    /// Begins an empty one with payloads like this, for so many receivers.
+    /// Begins an empty one with its first payload, for so many receivers.
     pub fn begin(&mut self, payload: &Payload<'_>, receivers: usize) {
         self.form = payload.form();
         self.most = (MOST_OFFERS / receivers.max(1)).clamp(1, MOST_MESSAGES);
+        self.add(payload);
     }
 
-    /// Whether a payload can be added before it has to go. Always, to an empty one.
+    /// Whether one that has begun takes this payload too, before it has to go.
     pub fn takes_more(&self, payload: &Payload<'_>) -> bool {
-        self.is_empty()
-            || payload.form() == self.form
-                && payload.len() < SHARED_FROM
-                && self.len() < self.most
-                && self.payloads.len() < MOST_BYTES
+        payload.form() == self.form
+            && payload.len() < SHARED_FROM
+            && (1..self.most).contains(&self.len())
+            && self.payloads.len() < MOST_BYTES
     }
 
     /// Adds a payload that it takes.
@@ -93,15 +96,17 @@ impl Burst {
     pub fn clear(&mut self) {
         self.payloads.clear();
         self.ends.clear();
+        self.found.clear();
         self.block.reader = None;
     }
 
     pub(super) fn payloads(&self) -> impl Iterator<Item = Payload<'_>> {
         let mut start = 0;
-        self.ends.iter().map(move |end| {
+        let found = self.found.iter().copied().chain(std::iter::repeat(self.form));
+        self.ends.iter().zip(found).map(move |(end, form)| {
             let bytes = self.payloads.get(start..*end).unwrap_or_default();
             start = *end;
-            Payload::of(bytes, self.form)
+            Payload::of(bytes, form)
         })
     }
 
@@ -117,6 +122,9 @@ impl Burst {
     ) -> (&[u8], &[u32]) {
         let is_known = |(of, known): &(Form, Sid)| *of == form && known.as_json() == sid.as_json();
         if !self.block.reader.as_ref().is_some_and(is_known) {
+            if form == Form::Json && self.form == PayloadForm::Opaque && self.found.is_empty() {
+                self.found = self.payloads().map(|payload| payload.found()).collect();
+            }
             let mut block = std::mem::take(&mut self.block);
             block.bytes.clear();
             block.lengths.clear();

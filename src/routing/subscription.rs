@@ -120,15 +120,14 @@ impl Subscription {
 
     /// Counts messages in, as many of them as come before it had its last. How many.
     pub(super) fn take(&self, messages: usize) -> usize {
-        let wanted = messages as u64;
-        // Counted first: what looks at both finds no message that was taken and not counted.
-        let before = self.delivered.fetch_add(wanted, Ordering::SeqCst);
-        let taken = self.most.load(Ordering::SeqCst).saturating_sub(before).min(wanted);
-        if taken < wanted {
-            self.delivered.fetch_sub(wanted - taken, Ordering::SeqCst);
-        }
-        // No more than was asked for.
-        usize::try_from(taken).unwrap_or(messages)
+        let mut taken = 0;
+        // Nothing is counted in and taken back: others would see it meanwhile.
+        let _ = self.delivered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |delivered| {
+            let left = self.most.load(Ordering::SeqCst).saturating_sub(delivered);
+            taken = usize::try_from(left).unwrap_or(usize::MAX).min(messages);
+            (taken > 0).then(|| delivered + taken as u64)
+        });
+        taken
     }
 
     pub(super) fn wants_from(&self, sender: SessionId) -> bool {

@@ -57,11 +57,12 @@ enum Encoded {
 impl Outlines {
     /// Appends what the subscription `sid` reads of a message that is too small to be shared and has no headers.
     pub fn write(&mut self, message: &Message<'_>, form: Form, sid: &Sid, out: &mut Vec<u8>) {
-        if is_outlined(message, form) {
-            self.frame(message, form, sid).write(out);
+        let shared = if is_outlined(message, form) {
+            self.frame(message, form, sid).write(out)
         } else {
-            Encodings::new(message, None, &mut Vec::new()).of(form, sid).write(out);
-        }
+            Encodings::new(message, None, &mut Vec::new()).of(form, sid).write(out)
+        };
+        debug_assert!(shared.is_none(), "the message is small");
     }
 
     /// What the subscription `sid` reads of a message that its outline fits.

@@ -40,7 +40,7 @@ impl Session {
             // A verdict that fell since the last thing said holds for this one.
             self.judge_again(writer)?;
             match said {
-                Said::Command(Ok(command)) if self.goes_on(&command) => {}
+                Said::Command(Ok(command)) if self.joins_burst(&command) => {}
                 Said::Command(command) => self.receive(command, writer, now)?,
                 Said::Nats(operation) => self.receive_nats(operation, writer, now)?,
                 Said::Close => return Err(CloseReason::ClientClosed),
@@ -51,10 +51,7 @@ impl Session {
                 Said::Pong => {}
             }
         }
-        self.send_burst();
-        if let Some(burst) = self.burst.take() {
-            burst.give_back();
-        }
+        self.end_burst();
         // All who receive something are told once.
         self.turn.end();
         Ok(is_left)
@@ -75,20 +72,25 @@ impl Session {
     }
 
     /// Executes a publication that goes on with the burst: all that is left of [`Self::perform`] then. Whether it was one.
-    pub(super) fn goes_on(&mut self, command: &Command<'_>) -> bool {
+    pub(super) fn joins_burst(&mut self, command: &Command<'_>) -> bool {
         let Command::Publish { id: None, topic, payload, headers, reply: None } = command else {
             return false;
         };
         let Some(burst) = &mut self.burst else { return false };
-        let fits = headers.is_empty() && !burst.is_empty() && burst.takes_more(payload);
+        let fits = headers.is_empty() && burst.takes_more(payload);
         if !fits || !self.lanes.goes_on(topic) || self.rate.take().is_err() {
             return false;
         }
         burst.add(payload);
-        self.faults.forget();
+        self.understood();
         self.faults.within_rate();
-        self.counts.commands += 1;
         true
+    }
+
+    /// Counts a command, whatever comes of it.
+    fn understood(&mut self) {
+        self.faults.forget();
+        self.counts.commands += 1;
     }
 
     /// What an answer that is given means for the session.
@@ -116,8 +118,7 @@ impl Session {
                 return Answer { event: Some(event), end, is_to_proof: false };
             }
         };
-        self.faults.forget();
-        self.counts.commands += 1;
+        self.understood();
         let spent = self.spend_challenge(Some(command.op()));
         let id = command.id();
         let done = |result| id.map(|id| Event::Ok { id, result });
@@ -253,7 +254,7 @@ impl Session {
             reply.as_ref().filter(|reply| reply.is_inbox()).map(|_| self.limits.request_timeout);
         let taken = self.send(topic, payload, headers, reply.clone(), answer_within)?;
         Ok(match reply {
-            Some(reply) if taken == 0 => Outcome::Unheard(reply),
+            Some(reply) if taken == Some(0) => Outcome::Unheard(reply),
             _ => Outcome::DONE,
         })
     }
@@ -276,7 +277,7 @@ impl Session {
         let reply = requester_topic(&token, number);
         let sent = self.send(topic, payload, headers, reply, Some(within));
         match sent {
-            Ok(0) => {
+            Ok(Some(0)) => {
                 self.requests.answered(number);
                 Err(Fault::NoResponders)
             }
@@ -305,7 +306,7 @@ impl Session {
     }
 
     /// Publishes under the remembered lane of `topic`, or opens one. How many subscriptions took the message; of one that waits in
-    /// the burst nobody knows yet, and nobody asks.
+    /// the burst that is not known yet.
     fn send(
         &mut self,
         topic: &str,
@@ -313,7 +314,7 @@ impl Session {
         headers: Headers,
         reply: Option<Topic>,
         answer_within: Option<Duration>,
-    ) -> Result<usize, Fault> {
+    ) -> Result<Option<usize>, Fault> {
         let remembered = if self.lanes.goes_on(topic) {
             self.lanes.last()
         } else {
@@ -333,23 +334,35 @@ impl Session {
         let burst = self.burst.get_or_insert_with(Burst::borrowed);
         if !Burst::takes(&parcel) {
             router.publish_burst(lane, burst, from, session, &mut self.turn);
-            return Ok(router.publish(lane, parcel, &mut self.turn));
+            return Ok(Some(router.publish(lane, parcel, &mut self.turn)));
         }
-        if !burst.takes_more(&parcel.payload) {
+        if burst.takes_more(&parcel.payload) {
+            burst.add(&parcel.payload);
+        } else {
             router.publish_burst(lane, burst, from, session, &mut self.turn);
-        }
-        if burst.is_empty() {
+            router.refresh(lane);
             burst.begin(&parcel.payload, lane.receivers());
         }
-        burst.add(&parcel.payload);
-        Ok(0)
+        Ok(None)
     }
 
     /// Sends what was published on one topic and waits.
     pub(super) fn send_burst(&mut self) {
-        if let (Some(lane), Some(burst)) = (self.lanes.last(), &mut self.burst) {
+        // Taken out, so that nothing goes twice should anything here fail.
+        let Some(mut burst) = self.burst.take() else { return };
+        debug_assert!(burst.is_empty() || self.lanes.last().is_some(), "lanes end behind the burst");
+        if let Some(lane) = self.lanes.last() {
             let (from, session) = (&self.standing.identity, self.id);
-            self.gateway.router.publish_burst(lane, burst, from, session, &mut self.turn);
+            self.gateway.router.publish_burst(lane, &mut burst, from, session, &mut self.turn);
+        }
+        self.burst = Some(burst);
+    }
+
+    /// The same, at the end of a turn or of the session.
+    pub(super) fn end_burst(&mut self) {
+        self.send_burst();
+        if let Some(burst) = self.burst.take() {
+            burst.give_back();
         }
     }
 

@@ -60,6 +60,18 @@ pub(super) async fn progress<T: Transport>(
     .await
 }
 
+/// Writes what waits, as far as the peer takes it within the time of a goodbye.
+pub(super) async fn write_out<T: Transport>(stream: &mut T, writer: &mut Writer) {
+    let all = async {
+        while writer.is_waiting(stream) {
+            poll_fn(|context| writer.poll_write(stream, context)).await?;
+        }
+        io::Result::Ok(())
+    };
+    // What does not come of it is tried again with the close frame.
+    let _ = timeout(GOODBYE, all).await;
+}
+
 /// Sends the close frame behind what is still in the writer, ends TLS properly, and waits a moment for the peer to do
 /// the same: a socket closed with unread bytes is reset, and a reset swallows what was sent. `written` hears when the
 /// close frame is with the socket.

@@ -20,7 +20,7 @@ impl<S> Held<S> {
         Self { stream, answer: Vec::new() }
     }
 
-    /// The stream, and the 101 if there was one.
+    /// The stream, and what was held back or not flushed.
     pub(super) fn into_parts(self) -> (S, Vec<u8>) {
         (self.stream, self.answer)
     }
@@ -57,7 +57,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
         Pin::new(stream).poll_flush(context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(context))?;
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }

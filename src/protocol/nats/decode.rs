@@ -49,7 +49,7 @@ pub enum StreamFault {
     PayloadEnd,
 }
 
-/// Puts operations together. Holds no bytes but those of one that has not come whole.
+/// Puts operations together. Holds no bytes but those of one that has not come whole, and a line of the last publication.
 #[derive(Default)]
 pub struct Decoder {
     partial: Vec<u8>,

@@ -71,19 +71,22 @@ proptest! {
         payloads in prop::collection::vec("[0-9]{1,4}|\\PC{0,30}", 1..10),
         form in select(&[PayloadForm::Opaque, PayloadForm::Binary][..]),
     ) {
-        let payload = |text: &'static str| Payload::of(text.as_bytes(), form);
-        let texts: Vec<&'static str> = payloads.iter().map(|text| &*text.clone().leak()).collect();
         let one_by_one = heard(&hearers, |router, sender, lane, turn| {
-            for text in &texts {
-                router.publish(lane, Parcel { payload: payload(text), ..sender.parcel() }, turn);
+            for text in &payloads {
+                let payload = Payload::of(text.as_bytes(), form);
+                router.publish(lane, Parcel { payload, ..sender.parcel() }, turn);
             }
         });
         let in_a_burst = heard(&hearers, |router, sender, lane, turn| {
             let mut burst = Burst::default();
-            burst.begin(&payload(texts[0]), lane.receivers());
-            for text in &texts {
-                assert!(burst.takes_more(&payload(text)));
-                burst.add(&payload(text));
+            for text in &payloads {
+                let payload = Payload::of(text.as_bytes(), form);
+                if burst.takes_more(&payload) {
+                    burst.add(&payload);
+                } else {
+                    assert!(burst.is_empty());
+                    burst.begin(&payload, lane.receivers());
+                }
             }
             router.publish_burst(lane, &mut burst, &sender.identity, sender.id, turn);
             assert!(burst.is_empty());
@@ -102,7 +105,7 @@ proptest! {
 fn a_burst_takes_payloads_of_one_form_until_it_is_due() {
     let (opaque, binary) = (Payload::opaque(&b"x"[..]), Payload::binary(&b"x"[..]));
     let filled = |receivers: usize, payload: &Payload<'_>| {
-        let (mut burst, mut count) = (Burst::default(), 0);
+        let (mut burst, mut count) = (Burst::default(), 1);
         burst.begin(payload, receivers);
         while burst.takes_more(payload) {
             burst.add(payload);
@@ -116,9 +119,9 @@ fn a_burst_takes_payloads_of_one_form_until_it_is_due() {
     assert_eq!(filled(1_000_000, &opaque), 1);
     assert_eq!(filled(1, &Payload::opaque(vec![0; 4000])), 9, "bytes are bounded");
     let mut burst = Burst::default();
-    assert!(burst.takes_more(&opaque));
+    assert!(!burst.takes_more(&opaque), "it has not begun");
     burst.begin(&opaque, 1);
-    burst.add(&opaque);
+    assert!(burst.takes_more(&opaque));
     assert!(!burst.takes_more(&binary));
     assert!(!burst.takes_more(&Payload::opaque(vec![0; 5000])), "what is shared goes alone");
 }
@@ -131,7 +134,7 @@ fn receivers_of_one_form_and_sid_share_an_encoding_and_others_have_their_own() {
     let hearers = [hearer(stamped, two.clone()), hearer(Form::Json, two.clone()), hearer(stamped, two)];
     let all = heard(&hearers, |router, sender, lane, turn| {
         let mut burst = Burst::default();
-        burst.add(&Payload::default());
+        burst.begin(&Payload::default(), lane.receivers());
         router.publish_burst(lane, &mut burst, &sender.identity, sender.id, turn);
     });
     assert_eq!(all[0], all[2]);

@@ -158,6 +158,7 @@ impl Reader {
         self.buffer.capacity()
     }
 
+    /// In the shape in which [`Self::next`] returns it, so that it is not moved.
     #[inline]
     fn operation(
         &mut self,

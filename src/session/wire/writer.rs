@@ -156,8 +156,9 @@ impl Writer {
         stream: &mut T,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        // Behind what was tried already nothing is handed over until that is out; the 101 was not.
-        if self.stuck_since.is_none() {
+        // Nothing goes behind what the system did not take. What the stream was given before the session, the 101, was not tried
+        // yet: more may join it.
+        if self.stuck_since.is_none() || !stream.is_waiting() {
             self.hand_over(stream)?;
         }
         if stream.is_waiting() {

@@ -321,7 +321,6 @@ fn saying() -> impl Strategy<Value = Saying> {
     })
 }
 
-/// Streams of operations, most of them right.
 /// Whole operations, most of which publish on one of a few topics, some of them with sizes that are none.
 fn repetitive() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let line =
@@ -340,6 +339,7 @@ fn repetitive() -> impl Strategy<Value = Vec<Vec<u8>>> {
     proptest::collection::vec(one, 0..20)
 }
 
+/// Streams of operations, most of them right.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let good = saying().prop_map(|saying| saying.nats().into_bytes());
     let other = prop_oneof![
