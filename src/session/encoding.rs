@@ -40,14 +40,14 @@ pub struct Encodings<'m> {
     message: &'m Message<'m>,
     /// Those of the lane that the message goes down, if it goes down one.
     outlines: Option<&'m mut Outlines>,
+    /// Whether they fit it, as far as that was asked.
+    is_outlined: [Option<bool>; Form::COUNT],
     forms: [Option<Encoded>; Form::COUNT],
     scratch: &'m mut Vec<u8>,
 }
 
-/// How one message is encoded in one form.
+/// How one message is encoded in one form without an outline.
 enum Encoded {
-    /// By the outline, which fits it.
-    Outlined,
     /// As a whole: what stands before the subscription's id and what stands behind it, in the scratch.
     Whole { head: Range<usize>, tail: Range<usize> },
     /// The same, its end shared.
@@ -83,7 +83,13 @@ impl<'m> Encodings<'m> {
         scratch: &'m mut Vec<u8>,
     ) -> Self {
         scratch.clear();
-        Self { message, outlines, forms: [const { None }; Form::COUNT], scratch }
+        Self {
+            message,
+            outlines,
+            is_outlined: [None; Form::COUNT],
+            forms: [const { None }; Form::COUNT],
+            scratch,
+        }
     }
 
     pub fn message(&self) -> &Message<'m> {
@@ -92,21 +98,20 @@ impl<'m> Encodings<'m> {
 
     /// What the subscription `sid` reads in this form.
     pub fn of<'e>(&'e mut self, form: Form, sid: &'e Sid) -> Frame<'e> {
-        let Self { message, outlines, forms, scratch } = self;
-        let may_outline = outlines.is_some();
-        let encoded =
-            forms[form.index()].get_or_insert_with(|| Encoded::new(message, form, may_outline, scratch));
-        let is_text = form == Form::Json;
-        let sid_bytes = spelled(sid, form);
-        match (encoded, outlines) {
-            (Encoded::Outlined, Some(outlines)) => outlines.frame(message, form, sid),
-            // Nothing is outlined without outlines.
-            (Encoded::Outlined, None) => Frame::new(is_text, [b""; 3], None),
-            (Encoded::Whole { head, tail }, _) => {
-                Frame::new(is_text, [&scratch[head.clone()], sid_bytes, &scratch[tail.clone()]], None)
+        let Self { message, outlines, is_outlined: outlined, forms, scratch } = self;
+        let place = form.index();
+        if let Some(outlines) = outlines
+            && *outlined[place].get_or_insert_with(|| is_outlined(message, form))
+        {
+            return outlines.frame(message, form, sid);
+        }
+        let (is_text, sid) = (form == Form::Json, spelled(sid, form));
+        match forms[place].get_or_insert_with(|| Encoded::new(message, form, scratch)) {
+            Encoded::Whole { head, tail } => {
+                Frame::new(is_text, [&scratch[head.clone()], sid, &scratch[tail.clone()]], None)
             }
-            (Encoded::Shared { head, tail }, _) => {
-                Frame::new(is_text, [&scratch[head.clone()], sid_bytes, b""], Some(tail))
+            Encoded::Shared { head, tail } => {
+                Frame::new(is_text, [&scratch[head.clone()], sid, b""], Some(tail))
             }
         }
     }
@@ -120,12 +125,9 @@ fn spelled(sid: &Sid, form: Form) -> &[u8] {
 }
 
 impl Encoded {
-    fn new(message: &Message<'_>, form: Form, may_outline: bool, scratch: &mut Vec<u8>) -> Self {
+    fn new(message: &Message<'_>, form: Form, scratch: &mut Vec<u8>) -> Self {
         let start = scratch.len();
         let is_large = message.payload.len() >= SHARED_FROM;
-        if may_outline && !is_large && message.headers.is_empty() && is_outlined(message, form) {
-            return Self::Outlined;
-        }
         match form {
             Form::Json => scratch.extend_from_slice(json::MESSAGE_HEAD),
             Form::Nats(form) => nats::message_head(message, form, scratch),
@@ -145,8 +147,11 @@ impl Encoded {
     }
 }
 
-/// Whether an outline and a payload as it was sent are all there is to a message without headers.
+/// Whether an outline and a payload as it was sent are all there is to a message, and are not to be shared.
 fn is_outlined(message: &Message<'_>, form: Form) -> bool {
+    if message.payload.len() >= SHARED_FROM || !message.headers.is_empty() {
+        return false;
+    }
     match form {
         Form::Nats(_) => true,
         Form::Json => message.reply.is_none() && matches!(message.payload.wire(), WirePayload::Json(_)),
