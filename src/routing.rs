@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use burst::Burst;
+use foldhash::fast::RandomState;
 pub use inboxes::{InboxError, Inboxes};
 pub use subscription::Subscription;
 pub use turn::Turn;
@@ -38,8 +39,8 @@ pub struct Router {
     wild: Shard,
     inboxes: Inboxes,
     /// Sessions that wait for responses, by the token of the inbox that the gateway made for them.
-    requesters: RwLock<HashMap<Box<str>, Arc<Outbox>>>,
-    hasher: std::hash::RandomState,
+    requesters: RwLock<HashMap<Box<str>, Arc<Outbox>, RandomState>>,
+    hasher: RandomState,
     /// Where the next group starts to look for a member.
     turn: AtomicUsize,
 }
@@ -97,7 +98,7 @@ impl Default for Router {
             wild: Shard::default(),
             inboxes: Inboxes::default(),
             requesters: RwLock::default(),
-            hasher: std::hash::RandomState::new(),
+            hasher: RandomState::default(),
             turn: AtomicUsize::new(0),
         }
     }
@@ -217,10 +218,12 @@ impl Router {
         let Some((token, request)) = requester_address(permit.topic()) else {
             let (session, answer_within) = (parcel.session, parcel.answer_within);
             let message = parcel.message(permit.topic());
-            let Turn { scratch, waiting } = turn;
+            let Turn { scratch, waiting, hears_answer } = turn;
             let encodings = Encodings::new(&message, None, scratch);
-            let mut matched = self.matched(permit.topic(), self.shard_of_topic(permit.topic()));
-            return matched.deliver(&mut Addressed { encodings, session, answer_within, waiting });
+            self.look_up(permit.topic(), self.shard_of_topic(permit.topic()), hears_answer);
+            let heard = hears_answer.deliver(&mut Addressed { encodings, session, answer_within, waiting });
+            hears_answer.clear();
+            return heard;
         };
         let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
         let Some(outbox) = requesters.get(token) else { return 0 };
@@ -249,14 +252,20 @@ impl Router {
     }
 
     fn matched(&self, topic: &Topic, shard: usize) -> Matched {
-        let mut matched = Matched { turn: self.turn.fetch_add(1, Ordering::Relaxed), ..Matched::default() };
+        let mut matched = Matched::default();
+        self.look_up(topic, shard, &mut matched);
+        matched
+    }
+
+    /// Fills `matched`, which is empty.
+    fn look_up(&self, topic: &Topic, shard: usize, matched: &mut Matched) {
+        matched.turn = self.turn.fetch_add(1, Ordering::Relaxed);
         if let Some(shard) = self.shards.get(shard) {
             shard.lock().for_each_match(topic, |subscription| matched.add(topic, subscription));
         }
         if !topic.is_reserved() {
             self.wild.lock().for_each_match(topic, |subscription| matched.add(topic, subscription));
         }
-        matched
     }
 
     fn versions(&self, shard: usize) -> (u64, u64) {
@@ -269,12 +278,12 @@ impl Router {
         if pattern.starts_wild() {
             return &self.wild;
         }
-        let place = self.shard_of_key(shard_key(pattern.first_token(), pattern.inbox_token()));
+        let place = self.shard_of_key(shard_key(pattern.inbox_token(), || pattern.first_token()));
         self.shards.get(place).unwrap_or(&self.wild)
     }
 
     fn shard_of_topic(&self, topic: &Topic) -> usize {
-        self.shard_of_key(shard_key(topic.first_token(), topic.inbox_token()))
+        self.shard_of_key(shard_key(topic.inbox_token(), || topic.first_token()))
     }
 
     fn shard_of_key(&self, key: &str) -> usize {
@@ -307,7 +316,7 @@ impl Lane {
     fn send(&mut self, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
         let (session, answer_within) = (parcel.session, parcel.answer_within);
         let message = parcel.message(self.permit.topic());
-        let Turn { scratch, waiting } = turn;
+        let Turn { scratch, waiting, .. } = turn;
         let encodings = Encodings::new(&message, Some(&mut self.outlines), scratch);
         self.matched.deliver(&mut Addressed { encodings, session, answer_within, waiting })
     }
@@ -335,6 +344,12 @@ impl Lane {
 }
 
 impl Matched {
+    /// Leaves its room to the next look-up.
+    fn clear(&mut self) {
+        self.direct.clear();
+        self.groups.clear();
+    }
+
     fn add(&mut self, topic: &Topic, subscription: &Arc<Subscription>) {
         if subscription.filters(topic) {
             return;
@@ -384,8 +399,8 @@ impl Shard {
 }
 
 /// Inboxes all share their first token, so each is placed by its own.
-fn shard_key<'a>(first_token: &'a str, inbox_token: Option<&'a str>) -> &'a str {
-    inbox_token.unwrap_or(first_token)
+fn shard_key<'a>(inbox_token: Option<&'a str>, first_token: impl FnOnce() -> &'a str) -> &'a str {
+    inbox_token.unwrap_or_else(first_token)
 }
 
 /// Begins the token of every inbox that the gateway makes, and of no inbox that a service can have.

@@ -303,6 +303,7 @@ impl Session {
             self.lanes.clear();
             self.turn.rest();
             self.outbox.rest(&mut self.batch);
+            self.rights.rest(now.into_std());
         }
         Ok(())
     }

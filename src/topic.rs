@@ -322,7 +322,7 @@ fn first_token(text: &str) -> &str {
 
 /// The first token and what follows it.
 fn split_token(text: &str) -> (&str, Option<&str>) {
-    let dot = text.bytes().position(|byte| byte == b'.');
+    let dot = memchr::memchr(b'.', text.as_bytes());
     let parts = dot.and_then(|dot| text.split_at_checked(dot));
     parts.map_or((text, None), |(first, rest)| (first, rest.get(1..)))
 }
@@ -337,10 +337,10 @@ pub fn is_inbox(text: &str) -> bool {
 }
 
 fn inbox_token(text: &str) -> Option<&str> {
-    let behind = text.strip_prefix(INBOX_PREFIX)?.strip_prefix('.')?;
-    let token = first_token(behind);
+    let token = first_token(text.strip_prefix(INBOX_PREFIX)?.strip_prefix('.')?);
     let characters = if token.is_ascii() { token.len() } else { token.chars().count() };
-    (!is_wildcard(token) && characters >= MIN_INBOX_TOKEN_CHARS).then_some(token)
+    // No wildcard is as long.
+    (characters >= MIN_INBOX_TOKEN_CHARS).then_some(token)
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ impl ServiceRates {
 
 impl ServiceRate {
     /// Takes one message's worth, or tells how long to wait for it.
+    #[inline]
     pub fn take(&self) -> Result<(), Duration> {
         let Some(limiter) = &self.0.limiter else { return Ok(()) };
         limiter.check().map_err(|until| until.wait_time_from(DefaultClock::default().now()))

@@ -1,23 +1,28 @@
 //! Reply rights: leave to publish into another's inbox, because a request came from there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Instant;
 
-use super::denial::{Denial, DenialReason};
+use foldhash::fast::RandomState;
+
+use super::denial::DenialReason;
 use super::permit::PublishPermit;
 use crate::topic::Topic;
 
-/// A table of this capacity is not worth giving back, since the next request would allocate it again.
-const KEPT: usize = 32;
+/// What the orders hold beyond twice the rights before they are cleared of what is over.
+const SLACK: usize = 32;
 
 /// The reply rights of one session, bounded in number: when a right too many is granted, the oldest goes. The oldest
 /// and not the next to end, or a requester with long timeouts could keep others' rights out with one burst.
 #[derive(Debug)]
 pub struct ReplyRights {
     capacity: usize,
-    rights: HashMap<Topic, Right>,
-    by_age: BTreeMap<u64, Topic>,
-    by_end: BTreeSet<(Instant, u64)>,
+    rights: HashMap<Topic, Right, RandomState>,
+    /// By serial. What is over leaves a gap, because nearly every right is used up long before it ends.
+    by_age: VecDeque<(u64, Option<Topic>)>,
+    /// The next to end first, some that are over among them.
+    by_end: BinaryHeap<Reverse<(Instant, u64)>>,
     next_serial: u64,
     evicted: u64,
 }
@@ -34,9 +39,9 @@ impl ReplyRights {
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity,
-            rights: HashMap::new(),
-            by_age: BTreeMap::new(),
-            by_end: BTreeSet::new(),
+            rights: HashMap::default(),
+            by_age: VecDeque::new(),
+            by_end: BinaryHeap::new(),
             next_serial: 0,
             evicted: 0,
         }
@@ -64,36 +69,41 @@ impl ReplyRights {
         true
     }
 
-    /// Uses up one message of the right to `topic`.
+    /// Uses up one message of the right to `topic`, a topic as it was written.
     ///
     /// # Errors
     /// [`DenialReason::ReplyRightNeeded`] if there is no right, if it has ended or if it is used up.
-    pub fn take(&mut self, topic: &Topic, now: Instant) -> Result<PublishPermit, Denial> {
+    pub fn take(&mut self, topic: &str, now: Instant) -> Result<PublishPermit, DenialReason> {
         self.expire(now);
-        let Some(right) = self.rights.get_mut(topic) else {
-            return Err(Denial::new(DenialReason::ReplyRightNeeded, topic));
-        };
+        let (topic, mut right) = self.rights.remove_entry(topic).ok_or(DenialReason::ReplyRightNeeded)?;
         right.uses = right.uses.saturating_sub(1);
-        if right.uses == 0 {
-            self.forget(topic);
+        if right.uses > 0 {
+            self.rights.insert(topic.clone(), right);
+        } else {
+            self.leave_gap(right.serial);
         }
-        Ok(PublishPermit::by_reply_right(topic.clone()))
+        Ok(PublishPermit::by_reply_right(topic))
     }
 
-    /// Drops the rights that have ended by `now`. The other methods do so by themselves; an idle session's timer may
-    /// call this to give memory back.
+    /// Drops the rights that have ended by `now`. The other methods do so by themselves.
     pub fn expire(&mut self, now: Instant) {
-        while let Some(&(until, serial)) = self.by_end.first()
+        while let Some(&Reverse((until, serial))) = self.by_end.peek()
             && until <= now
         {
-            self.by_end.pop_first();
-            if let Some(topic) = self.by_age.remove(&serial) {
+            self.by_end.pop();
+            if let Some(topic) = self.leave_gap(serial) {
                 self.rights.remove(&topic);
             }
         }
-        if self.rights.capacity() > KEPT && self.rights.len() <= self.rights.capacity() / 8 {
-            self.rights.shrink_to(self.rights.len().saturating_mul(2));
-        }
+    }
+
+    /// Drops what has ended by `now`, and gives back the room that the rest does not need.
+    pub fn rest(&mut self, now: Instant) {
+        self.expire(now);
+        self.close_gaps();
+        self.rights.shrink_to_fit();
+        self.by_age.shrink_to_fit();
+        self.by_end.shrink_to_fit();
     }
 
     /// Holds at most `capacity` rights from now on; the oldest beyond it go.
@@ -106,9 +116,9 @@ impl ReplyRights {
 
     /// Takes all rights away, as when a new policy forbids responses.
     pub fn clear(&mut self) {
-        self.rights = HashMap::new();
-        self.by_age.clear();
-        self.by_end.clear();
+        self.rights = HashMap::default();
+        self.by_age = VecDeque::new();
+        self.by_end = BinaryHeap::new();
     }
 
     /// How many rights are held, ended ones that were not yet dropped among them.
@@ -129,22 +139,46 @@ impl ReplyRights {
     fn remember(&mut self, reply: Topic, until: Instant, uses: u32) {
         let serial = self.next_serial;
         self.next_serial = serial.wrapping_add(1);
-        self.by_age.insert(serial, reply.clone());
-        self.by_end.insert((until, serial));
+        self.by_age.push_back((serial, Some(reply.clone())));
+        self.by_end.push(Reverse((until, serial)));
         self.rights.insert(reply, Right { serial, until, uses });
+        if self.by_age.len().max(self.by_end.len()) > 2 * self.rights.len() + SLACK {
+            self.close_gaps();
+        }
     }
 
     fn forget(&mut self, topic: &Topic) -> Option<Right> {
         let right = self.rights.remove(topic)?;
-        self.by_age.remove(&right.serial);
-        self.by_end.remove(&(right.until, right.serial));
+        self.leave_gap(right.serial);
         Some(right)
     }
 
     fn evict_oldest(&mut self) {
-        let Some((_, topic)) = self.by_age.pop_first() else { return };
-        self.forget(&topic);
-        self.evicted = self.evicted.saturating_add(1);
+        while let Some((_, topic)) = self.by_age.pop_front() {
+            if let Some(topic) = topic {
+                self.rights.remove(&topic);
+                self.evicted = self.evicted.saturating_add(1);
+                return;
+            }
+        }
+    }
+
+    /// Takes a right out of the order by age, if it is there.
+    fn leave_gap(&mut self, serial: u64) -> Option<Topic> {
+        let place = self.by_age.binary_search_by_key(&serial, |(serial, _)| *serial).ok()?;
+        let (_, topic) = self.by_age.get_mut(place)?;
+        let topic = topic.take();
+        while let Some((_, None)) = self.by_age.front() {
+            self.by_age.pop_front();
+        }
+        topic
+    }
+
+    /// Clears both orders of what is over.
+    fn close_gaps(&mut self) {
+        self.by_age.retain(|(_, topic)| topic.is_some());
+        let live = |serial: &u64| self.by_age.binary_search_by_key(serial, |(serial, _)| *serial).is_ok();
+        self.by_end.retain(|Reverse((_, serial))| live(serial));
     }
 }
 

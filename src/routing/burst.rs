@@ -128,14 +128,10 @@ impl Burst {
             let mut block = std::mem::take(&mut self.block);
             block.bytes.clear();
             block.lengths.clear();
-            for payload in self.payloads() {
-                let start = block.bytes.len();
-                let message =
-                    Message { topic, from: from.service(), payload, headers: Headers::EMPTY, reply: None };
-                outlines.write(&message, form, sid, &mut block.bytes);
-                // What one message may have is counted in kilobytes here.
-                block.lengths.push(u32::try_from(block.bytes.len() - start).unwrap_or(u32::MAX));
-            }
+            let (payload, headers, reply) = (Payload::default(), Headers::EMPTY, None);
+            let message = Message { topic, from: from.service(), payload, headers, reply };
+            let out = (&mut block.bytes, &mut block.lengths);
+            outlines.write_run(message, self.payloads(), form, sid, out);
             block.reader = Some((form, sid.clone()));
             self.block = block;
         }

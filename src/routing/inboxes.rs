@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
+
 use crate::identity::ServiceName;
 
 /// The owners of all inboxes. A service has at most as many as the caller says; the oldest that nobody is subscribed
@@ -14,7 +16,7 @@ pub struct Inboxes {
 
 #[derive(Default)]
 struct Known {
-    owners: HashMap<Box<str>, Owner>,
+    owners: HashMap<Box<str>, Owner, RandomState>,
     services: HashMap<ServiceName, Owned>,
 }
 

@@ -289,7 +289,7 @@ fn reply_permit(reply: &Topic) -> PublishPermit {
     let now = std::time::Instant::now();
     let mut rights = ReplyRights::new(1);
     assert!(rights.grant(reply.clone(), now + Duration::from_secs(1), 1, now));
-    rights.take(reply, now).unwrap()
+    rights.take(reply.as_str(), now).unwrap()
 }
 
 fn respond(router: &Router, from: &Peer, reply: &Topic) -> usize {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::Matched;
 use crate::session::{Outbox, Queued};
 
 /// Bytes of room that stay from one turn to the next.
@@ -14,6 +15,8 @@ const RETAINED: usize = 4 * 1024;
 pub struct Turn {
     pub(super) scratch: Vec<u8>,
     pub(super) waiting: Waiting,
+    /// Who hears an answer; empty between two of them.
+    pub(super) hears_answer: Matched,
 }
 
 /// Who has to be told that something waits, and what it took to get there.
@@ -30,7 +33,7 @@ const MOST_WORK: usize = 16 * 1024;
 impl Turn {
     /// Tells all receivers.
     pub fn end(&mut self) {
-        let Self { scratch, waiting } = self;
+        let Self { scratch, waiting, .. } = self;
         for outbox in waiting.outboxes.drain(..) {
             outbox.signal();
         }
@@ -49,7 +52,7 @@ impl Turn {
     /// The same, and gives the room of busy turns back.
     pub fn rest(&mut self) {
         self.end();
-        (self.scratch, self.waiting.outboxes) = (Vec::new(), Vec::new());
+        *self = Self::default();
     }
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::protocol::{Form, Message, Sid, WirePayload, json, nats};
+use crate::protocol::{Form, Message, Payload, Sid, WirePayload, json, nats};
 use crate::websocket;
 
 /// Encodings of at least so many bytes are shared by all who receive them; smaller ones are copied, which costs less than to
@@ -55,22 +55,41 @@ enum Encoded {
 }
 
 impl Outlines {
-    /// Appends what the subscription `sid` reads of a message that is too small to be shared and has no headers.
-    pub fn write(&mut self, message: &Message<'_>, form: Form, sid: &Sid, out: &mut Vec<u8>) {
-        let shared = if is_outlined(message, form) {
-            self.frame(message, form, sid).write(out)
-        } else {
-            Encodings::new(message, None, &mut Vec::new()).of(form, sid).write(out)
-        };
-        debug_assert!(shared.is_none(), "the message is small");
+    /// Appends what the subscription `sid` reads of each message of a run, and how long each is there. They differ from `message`
+    /// in their payload alone, are too small to be shared and have neither headers nor somebody who waits for an answer.
+    pub fn write_run<'p>(
+        &mut self,
+        mut message: Message<'p>,
+        payloads: impl Iterator<Item = Payload<'p>>,
+        form: Form,
+        sid: &Sid,
+        (out, lengths): (&mut Vec<u8>, &mut Vec<u32>),
+    ) {
+        let mut composed = None;
+        for payload in payloads {
+            let (start, length) = (out.len(), payload.len());
+            message.payload = payload;
+            let shared = if is_outlined(&message, form) {
+                let outline = self.0[form.index()].get_or_insert_with(|| Outline::new(&message, form));
+                if composed != Some(length) {
+                    outline.compose(&message, form, sid);
+                    composed = Some(length);
+                }
+                outline.frame(&message, form).write(out)
+            } else {
+                Encodings::new(&message, None, &mut Vec::new()).of(form, sid).write(out)
+            };
+            debug_assert!(shared.is_none(), "the message is small");
+            // What one message may have is counted in kilobytes here.
+            lengths.push(u32::try_from(out.len() - start).unwrap_or(u32::MAX));
+        }
     }
 
     /// What the subscription `sid` reads of a message that its outline fits.
     fn frame<'e>(&'e mut self, message: &'e Message<'_>, form: Form, sid: &Sid) -> Frame<'e> {
         let outline = self.0[form.index()].get_or_insert_with(|| Outline::new(message, form));
-        let is_text = form == Form::Json;
-        let end: &[u8] = if is_text { b"}" } else { b"\r\n" };
-        Frame::new(is_text, [outline.prefix(message, form, sid), message.payload.bytes(), end], None)
+        outline.compose(message, form, sid);
+        outline.frame(message, form)
     }
 }
 
@@ -181,9 +200,9 @@ impl Outline {
         }
     }
 
-    /// What stands before this message's payload, for the subscription `sid`. Nothing is written anew if the message before was as
-    /// long and went to the same `sid`, which those of different sessions often are.
-    fn prefix(&mut self, message: &Message<'_>, form: Form, sid: &Sid) -> &[u8] {
+    /// Puts together what stands before this message's payload, for the subscription `sid`. Nothing is written anew if the message
+    /// before was as long and went to the same `sid`, which those of different sessions often are.
+    fn compose(&mut self, message: &Message<'_>, form: Form, sid: &Sid) {
         let length = message.payload.len();
         if self.line_fits != Some(length) || message.reply.is_some() {
             self.line.clear();
@@ -201,7 +220,13 @@ impl Outline {
             }
             self.prefix_fits = Some(sid.clone());
         }
-        &self.prefix
+    }
+
+    /// A message as the subscription reads it that the prefix was composed for.
+    fn frame<'e>(&'e self, message: &'e Message<'_>, form: Form) -> Frame<'e> {
+        let is_text = form == Form::Json;
+        let end: &[u8] = if is_text { b"}" } else { b"\r\n" };
+        Frame::new(is_text, [&self.prefix, message.payload.bytes(), end], None)
     }
 }
 

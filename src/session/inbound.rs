@@ -36,19 +36,28 @@ impl Session {
                 is_left = true;
                 break;
             }
-            let Some(said) = reader.next()? else { break };
-            // A verdict that fell since the last thing said holds for this one.
+            // A verdict that fell since the last thing said holds for the next one.
             self.judge_again(writer)?;
-            match said {
-                Said::Command(Ok(command)) if self.joins_burst(&command) => {}
-                Said::Command(command) => self.receive(command, writer, now)?,
-                Said::Nats(operation) => self.receive_nats(operation, writer, now)?,
-                Said::Close => return Err(CloseReason::ClientClosed),
-                Said::Ping(_) | Said::Pong if self.keepalive.is_flooded(now, &self.limits) => {
+            // Matched as it comes: to move it first costs as much as to execute what is said most.
+            match reader.next() {
+                Ok(Some(Said::Again { topic, payload })) => {
+                    let payload = Payload::opaque(payload);
+                    if !self.joins_burst(topic, &payload) {
+                        let (id, topic, headers, reply) = (None, topic.into(), Headers::EMPTY, None);
+                        let command = Command::Publish { id, topic, payload, headers, reply };
+                        self.receive(Ok(command), writer, now)?;
+                    }
+                }
+                Ok(Some(Said::Command(command))) => self.receive(command, writer, now)?,
+                Ok(Some(Said::Nats(operation))) => self.receive_nats(operation, writer, now)?,
+                Ok(Some(Said::Close)) => return Err(CloseReason::ClientClosed),
+                Ok(Some(Said::Ping(_) | Said::Pong)) if self.keepalive.is_flooded(now, &self.limits) => {
                     return Err(CloseReason::ProtocolAbuse);
                 }
-                Said::Ping(payload) => writer.pong(payload),
-                Said::Pong => {}
+                Ok(Some(Said::Ping(payload))) => writer.pong(payload),
+                Ok(Some(Said::Pong)) => {}
+                Ok(None) => break,
+                Err(reason) => return Err(reason),
             }
         }
         self.end_burst();
@@ -64,6 +73,12 @@ impl Session {
         writer: &mut Writer,
         now: Instant,
     ) -> Result<(), CloseReason> {
+        if let Ok(Command::Publish { id: None, topic, payload, headers, reply: None }) = &command
+            && headers.is_empty()
+            && self.joins_burst(topic, payload)
+        {
+            return Ok(());
+        }
         let answer = self.perform(command, writer, now);
         if let Some(event) = &answer.event {
             writer.event(event);
@@ -71,14 +86,11 @@ impl Session {
         self.conclude(&answer, writer)
     }
 
-    /// Executes a publication that goes on with the burst: all that is left of [`Self::perform`] then. Whether it was one.
-    pub(super) fn joins_burst(&mut self, command: &Command<'_>) -> bool {
-        let Command::Publish { id: None, topic, payload, headers, reply: None } = command else {
-            return false;
-        };
+    /// Publishes a payload, of which nobody hears anything, if it goes on with the burst: all that is left of [`Self::perform`]
+    /// then. Whether it did.
+    fn joins_burst(&mut self, topic: &str, payload: &Payload<'_>) -> bool {
         let Some(burst) = &mut self.burst else { return false };
-        let fits = headers.is_empty() && burst.takes_more(payload);
-        if !fits || !self.lanes.goes_on(topic) || self.rate.take().is_err() {
+        if !burst.takes_more(payload) || !self.lanes.goes_on(topic) || self.rate.take().is_err() {
             return false;
         }
         burst.add(payload);
@@ -297,8 +309,14 @@ impl Session {
         headers: Headers,
         now: Instant,
     ) -> Result<Outcome, Fault> {
-        let reply = Topic::parse(reply)?;
-        let permit = self.rights.take(&reply, now.into_std())?;
+        let permit = match self.rights.take(reply, now.into_std()) {
+            Ok(permit) => permit,
+            Err(why) => {
+                // What is no topic is told so rather.
+                let topic = Some(Pattern::from(&Topic::parse(reply)?));
+                return Err(Denial { rule: None, why, topic }.into());
+            }
+        };
         let (from, session) = (&self.standing.identity, self.id);
         let parcel = Parcel { from, session, payload, headers, reply: None, answer_within: None };
         self.gateway.router.respond(permit, parcel, &mut self.turn);

@@ -21,10 +21,15 @@ use crate::verdict::{self, Standing};
 
 impl Session {
     /// Judges the session by the current generation if it was judged by an older one.
+    #[inline]
     pub(super) fn judge_again(&mut self, writer: &mut Writer) -> Result<(), CloseReason> {
         if self.gateway.generation_number() == self.standing.generation {
             return Ok(());
         }
+        self.judge_by_the_current(writer)
+    }
+
+    fn judge_by_the_current(&mut self, writer: &mut Writer) -> Result<(), CloseReason> {
         // What was sent under the verdict before is sent.
         self.send_burst();
         let generation = self.gateway.generation();

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::routing::Lane;
 use crate::topic::Topic;
 
@@ -14,7 +16,7 @@ const MOST_RECEIVERS: usize = 65_536;
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
-    places: HashMap<Topic, usize>,
+    places: HashMap<Topic, usize, RandomState>,
     /// The place of the lane that was used last: most messages go where the one before went.
     last: usize,
     receivers: usize,

@@ -53,7 +53,6 @@ impl Session {
             self.send_burst();
         }
         match operation {
-            Operation::Command(command) if self.joins_burst(&command) => Ok(()),
             Operation::Command(command) => self.receive(Ok(command), writer, now),
             Operation::Connect(client) => self.connect(client, writer),
             Operation::Ping => {

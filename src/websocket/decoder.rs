@@ -62,15 +62,10 @@ pub struct Decoded<'d> {
 
 /// Where something whole lies, until the decoder or the bytes are touched again.
 #[derive(Debug, Clone)]
-pub struct Found(Place);
-
-#[derive(Debug, Clone)]
-enum Place {
-    /// In one frame.
-    Data(Data, Range<usize>),
-    /// In the fragments.
-    Fragments,
-    Control(Control, Range<usize>),
+pub struct Found {
+    opcode: OpCode,
+    /// In the input; nothing if its fragments were put together.
+    place: Option<Range<usize>>,
 }
 
 impl Decoder {
@@ -87,6 +82,8 @@ impl Decoder {
 
     /// Looks for the next message or control frame at the beginning of `input`, of which whole frames lose their mask. How many
     /// bytes are done with, once what was found is. Memory is taken for fragments alone, and only for those that have arrived.
+    // Inlined, because what it returns, written in parts and read as a whole, makes the processor wait.
+    #[inline(always)]
     pub fn find(&mut self, input: &mut [u8]) -> Result<(usize, Option<Found>), FrameFault> {
         self.partial.take_if(|partial| partial.is_whole);
         let mut used = 0;
@@ -98,24 +95,23 @@ impl Decoder {
             let part = self.accept(&head, rest.get(payload.clone()).unwrap_or_default())?;
             let payload = used + payload.start..used + payload.end;
             used = payload.end;
-            let place = match (part, head.opcode) {
-                (Part::More, _) => continue,
-                (Part::Last, _) => Place::Fragments,
-                (Part::All, OpCode::Data(kind)) => Place::Data(kind, payload),
-                (Part::All, OpCode::Control(kind)) => Place::Control(kind, payload),
+            let place = match part {
+                Part::More => continue,
+                Part::Last => None,
+                Part::All => Some(payload),
             };
-            return Ok((used, Some(Found(place))));
+            return Ok((used, Some(Found { opcode: head.opcode, place })));
         }
     }
 
     /// What was found in `input`.
     pub fn get<'d>(&'d self, found: Found, input: &'d [u8]) -> Result<Incoming<'d>, FrameFault> {
-        let bytes = |place: Range<usize>| input.get(place).unwrap_or_default();
-        match (found.0, &self.partial) {
-            (Place::Data(kind, place), _) => whole(kind, bytes(place)),
-            (Place::Control(kind, place), _) => control_frame(kind, bytes(place)),
-            (Place::Fragments, Some(partial)) => whole(partial.kind, &partial.bytes),
-            (Place::Fragments, None) => Err(FrameFault::NothingToContinue),
+        let bytes = found.place.map(|place| input.get(place).unwrap_or_default());
+        match (found.opcode, bytes, &self.partial) {
+            (OpCode::Data(kind), Some(bytes), _) => whole(kind, bytes),
+            (OpCode::Control(kind), Some(bytes), _) => control_frame(kind, bytes),
+            (_, None, Some(partial)) => whole(partial.kind, &partial.bytes),
+            (_, None, None) => Err(FrameFault::NothingToContinue),
         }
     }
 
@@ -170,23 +166,17 @@ impl Decoder {
 impl Found {
     /// Whether it is a message, and no control frame.
     pub fn is_message(&self) -> bool {
-        !matches!(self.0, Place::Control(..))
+        matches!(self.opcode, OpCode::Data(_))
     }
 
     /// Where it lies in the input, if it is a binary message in one frame: then there is nothing more to be checked.
     pub fn binary(&self) -> Option<Range<usize>> {
-        match &self.0 {
-            Place::Data(Data::Binary, place) => Some(place.clone()),
-            _ => None,
-        }
+        self.place.clone().filter(|_| self.opcode == OpCode::Data(Data::Binary))
     }
 
     /// Where it lies in the input, unless it was put together from fragments.
     pub fn place(&self) -> Option<Range<usize>> {
-        match &self.0 {
-            Place::Data(_, place) | Place::Control(_, place) => Some(place.clone()),
-            Place::Fragments => None,
-        }
+        self.place.clone()
     }
 }
 

@@ -53,8 +53,10 @@ pub enum StreamFault {
 #[derive(Default)]
 pub struct Decoder {
     partial: Vec<u8>,
-    /// That of the partial operation, once its line has come.
-    shape: Option<Shape>,
+    /// That of the operation that was found last, or of the partial one once its line has come.
+    shape: Shape,
+    /// Whether the line of the partial operation has come.
+    has_line: bool,
     /// Whether the partial operation is whole, and so was handed out.
     is_whole: bool,
     connect: Connect,
@@ -74,16 +76,10 @@ struct Before {
 const MOST_REPEATED: usize = 256;
 
 /// Where the next operation lies.
-#[derive(Clone, Copy)]
-pub struct Found {
-    shape: Shape,
-    place: Place,
-}
-
-#[derive(Clone, Copy)]
-enum Place {
-    /// In the input, and it publishes where the operation before did.
-    Repeating,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// In the input, and it is nothing but another payload for the topic of the publication before.
+    Again,
     /// In the input.
     Input,
     /// Put together in the decoder.
@@ -96,21 +92,24 @@ const RETAINED: usize = 4 * 1024;
 impl Decoder {
     /// Looks for the next operation at the beginning of `input`. How many bytes of it belong to what is found, or are kept because
     /// nothing is found yet.
+    #[inline]
     pub fn find(&mut self, input: &[u8], max_payload: usize) -> Result<(usize, Option<Found>), StreamFault> {
         if std::mem::take(&mut self.is_whole) {
             self.partial.clear();
             self.partial.shrink_to(RETAINED);
-            self.shape = None;
+            self.has_line = false;
         }
         if self.partial.is_empty() {
-            if let Some(shape) = self.before.as_ref().and_then(|before| before.repeated(input, max_payload)) {
-                return Ok((shape.len(), Some(Found { shape, place: Place::Repeating })));
+            // In verbose mode each is answered, and so is one like all others.
+            if let Some(before) = self.before.as_ref().filter(|_| !self.connect.verbose)
+                && self.shape.repeat(&before.line, input, max_payload)
+            {
+                return Ok((self.shape.len(), Some(Found::Again)));
             }
-            match Shape::read(input, max_payload)? {
-                Some(shape) if shape.len() <= input.len() => {
-                    return Ok((shape.len(), Some(Found { shape, place: Place::Input })));
-                }
-                shape => self.shape = shape,
+            self.has_line = self.shape.read(input, max_payload)?;
+            if self.has_line && self.shape.len() <= input.len() {
+                self.has_line = false;
+                return Ok((self.shape.len(), Some(Found::Input)));
             }
         }
         self.complete(input, max_payload)
@@ -119,19 +118,27 @@ impl Decoder {
     /// Adds `input` to the partial operation, as far as it belongs there.
     fn complete(&mut self, input: &[u8], max_payload: usize) -> Result<(usize, Option<Found>), StreamFault> {
         let mut used = 0;
-        if self.shape.is_none() {
+        if !self.has_line {
             let line = memchr::memchr(b'\n', input).map_or(input.len(), |end| end + 1);
             used = line.min(super::MAX_CONTROL_LINE);
             self.partial.extend_from_slice(input.get(..used).unwrap_or_default());
-            self.shape = Shape::read(&self.partial, max_payload)?;
+            self.has_line = self.shape.read(&self.partial, max_payload)?;
         }
-        let Some(shape) = self.shape else { return Ok((used, None)) };
+        if !self.has_line {
+            return Ok((used, None));
+        }
         let rest = input.get(used..).unwrap_or_default();
-        let missing = shape.len().saturating_sub(self.partial.len()).min(rest.len());
+        let missing = self.shape.len().saturating_sub(self.partial.len()).min(rest.len());
         self.partial.extend_from_slice(rest.get(..missing).unwrap_or_default());
-        self.is_whole = self.partial.len() >= shape.len();
-        let found = self.is_whole.then_some(Found { shape, place: Place::Partial });
-        Ok((used + missing, found))
+        self.is_whole = self.partial.len() >= self.shape.len();
+        Ok((used + missing, self.is_whole.then_some(Found::Partial)))
+    }
+
+    /// Of what was found [`Found::Again`] at the beginning of `input`, its topic and its payload.
+    #[inline]
+    pub fn again<'a>(&'a self, input: &'a [u8]) -> Result<(&'a str, &'a [u8]), StreamFault> {
+        let (_, payload) = self.shape.body(input)?;
+        Ok((self.before.as_ref().map_or("", |before| &before.topic), payload))
     }
 
     /// The operation that was found at the beginning of `input`.
@@ -139,25 +146,24 @@ impl Decoder {
     pub fn get<'a>(&'a mut self, found: Found, input: &'a [u8]) -> Result<Operation<'a>, StreamFault> {
         // In verbose mode every operation has its `+OK`, and so an id to answer.
         let id = self.connect.verbose.then_some(OpId::ZERO);
-        let Found { shape, place } = found;
-        let whole = match place {
-            Place::Repeating => {
-                let (_, payload) = shape.body(input)?;
-                let topic = self.before.as_ref().map_or("", |before| &before.topic);
+        let shape = &self.shape;
+        let whole = match found {
+            Found::Again => {
+                let (topic, payload) = self.again(input)?;
                 return Ok(publication(id, topic, None, Headers::EMPTY, payload));
             }
-            Place::Input => input,
-            Place::Partial => &self.partial,
+            Found::Input => input,
+            Found::Partial => &self.partial,
         };
         match shape.verb {
             Verb::Pub => {
-                let operation = publish(id, &shape, whole)?;
-                Before::remember(&mut self.before, &shape, whole, &operation);
+                let operation = publish(id, shape, whole)?;
+                Before::remember(&mut self.before, shape, whole, &operation);
                 Ok(operation)
             }
-            Verb::Hpub => publish_with_headers(id, &shape, whole),
-            Verb::Sub => subscribe(id, &shape, whole, self.connect.echo),
-            Verb::Unsub => unsubscribe(id, &shape, whole),
+            Verb::Hpub => publish_with_headers(id, shape, whole),
+            Verb::Sub => subscribe(id, shape, whole, self.connect.echo),
+            Verb::Unsub => unsubscribe(id, shape, whole),
             Verb::Ping => Ok(Operation::Ping),
             Verb::Pong => Ok(Operation::Pong),
             Verb::Connect => {
@@ -169,13 +175,6 @@ impl Decoder {
 }
 
 impl Before {
-    /// The shape of the operation that `input` begins with, if it is whole and repeats this one but for its payload.
-    fn repeated(&self, input: &[u8], max_payload: usize) -> Option<Shape> {
-        let shape = Shape::repeated(input, &self.line)?;
-        // What is too large or not whole is looked at as anything else is.
-        (shape.total() <= max_payload && shape.len() <= input.len()).then_some(shape)
-    }
-
     fn remember(before: &mut Option<Box<Self>>, shape: &Shape, whole: &[u8], operation: &Operation<'_>) {
         let line = shape.before_last_arg(whole);
         match operation {

@@ -7,9 +7,10 @@ use super::MAX_CONTROL_LINE;
 use super::decode::StreamFault;
 
 /// What an operation begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Verb {
     Connect,
+    #[default]
     Ping,
     Pong,
     Pub,
@@ -19,7 +20,7 @@ pub(super) enum Verb {
 }
 
 /// One operation, by places in the bytes that it begins at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Shape {
     pub(super) verb: Verb,
     args: [(u16, u16); MOST_ARGS],
@@ -38,34 +39,34 @@ const CRLF: &[u8] = b"\r\n";
 const MOST_DIGITS: usize = 9;
 
 impl Shape {
-    /// Reads the line that `input` begins with; nothing if its end has not come.
-    pub(super) fn read(input: &[u8], max_payload: usize) -> Result<Option<Self>, StreamFault> {
+    /// Becomes that of the operation whose line `input` begins with. Whether the end of the line has come.
+    pub(super) fn read(&mut self, input: &[u8], max_payload: usize) -> Result<bool, StreamFault> {
         let window = input.get(..MAX_CONTROL_LINE).unwrap_or(input);
         let Some(end) = memchr::memchr(b'\n', window) else {
-            return if window.len() == MAX_CONTROL_LINE { Err(StreamFault::LineTooLong) } else { Ok(None) };
+            return if window.len() == MAX_CONTROL_LINE { Err(StreamFault::LineTooLong) } else { Ok(false) };
         };
         let line = window.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let verb_end = memchr::memchr2(b' ', b'\t', line).unwrap_or(line.len());
+        let verb_end = word_end(line);
         let verb =
             Verb::named(line.get(..verb_end).unwrap_or_default()).ok_or(StreamFault::UnknownOperation)?;
-        let mut shape =
-            Self { verb, args: [(0, 0); MOST_ARGS], count: 0, line: end + 1, headers: 0, total: 0 };
+        self.begin(verb, end + 1, 0);
         match verb {
             // Its argument is JSON, with spaces of its own.
-            Verb::Connect => shape.add(verb_end, line.len())?,
+            Verb::Connect => self.add(verb_end, line.len())?,
             Verb::Ping | Verb::Pong => {}
             Verb::Pub | Verb::Hpub | Verb::Sub | Verb::Unsub => {
-                shape.split(line, verb_end)?;
-                shape.measure(line, max_payload)?;
+                self.split(line, verb_end)?;
+                self.measure(line, max_payload)?;
             }
         }
-        Ok(Some(shape))
+        Ok(true)
     }
 
-    /// That of a `PUB` whose line begins with `before`, if nothing follows there but a size.
-    pub(super) fn repeated(input: &[u8], before: &[u8]) -> Option<Self> {
-        let rest = input.strip_prefix(before)?;
+    /// Becomes that of the `PUB` at the beginning of `input`, if its line begins with `before`, nothing follows there but a size
+    /// within the limit, and it is there whole. Whether it did.
+    pub(super) fn repeat(&mut self, before: &[u8], input: &[u8], max_payload: usize) -> bool {
+        let Some(rest) = input.strip_prefix(before) else { return false };
         let (mut total, mut digits) = (0, 0);
         while digits < MOST_DIGITS
             && let Some(byte @ b'0'..=b'9') = rest.get(digits)
@@ -73,27 +74,25 @@ impl Shape {
             total = total * 10 + usize::from(byte - b'0');
             digits += 1;
         }
+        let is_size = digits > 0 && rest.get(digits..).is_some_and(|rest| rest.starts_with(CRLF));
         let line = before.len() + digits + CRLF.len();
-        let is_size = digits > 0 && rest.get(digits..)?.starts_with(CRLF);
-        is_size.then_some(Self {
-            verb: Verb::Pub,
-            args: [(0, 0); MOST_ARGS],
-            count: 0,
-            line,
-            headers: 0,
-            total,
-        })
+        // What is too large or not whole is looked at as anything else is.
+        if !is_size || total > max_payload || line + total + CRLF.len() > input.len() {
+            return false;
+        }
+        self.begin(Verb::Pub, line, total);
+        true
+    }
+
+    fn begin(&mut self, verb: Verb, line: usize, total: usize) {
+        (self.verb, self.line, self.total) = (verb, line, total);
+        (self.count, self.headers) = (0, 0);
     }
 
     /// The line up to its last argument.
     pub(super) fn before_last_arg<'a>(&self, whole: &'a [u8]) -> &'a [u8] {
-        let last = self.count.checked_sub(1).and_then(|last| self.args.get(last));
+        let last = self.args.get(..self.count).and_then(|args| args.last());
         last.and_then(|(start, _)| whole.get(..usize::from(*start))).unwrap_or_default()
-    }
-
-    /// Bytes of its headers and its payload.
-    pub(super) fn total(&self) -> usize {
-        self.total
     }
 
     /// Bytes of the whole operation.
@@ -111,7 +110,8 @@ impl Shape {
 
     /// An argument of an operation; an empty one where there is none.
     pub(super) fn arg<'a>(&self, place: usize, whole: &'a [u8]) -> &'a [u8] {
-        let (start, end) = self.args.get(place).copied().unwrap_or_default();
+        let (start, end) =
+            self.args.get(..self.count).and_then(|args| args.get(place)).copied().unwrap_or_default();
         whole.get(usize::from(start)..usize::from(end)).unwrap_or_default()
     }
 
@@ -135,7 +135,7 @@ impl Shape {
             if rest.is_empty() {
                 return Ok(());
             }
-            let end = at + memchr::memchr2(b' ', b'\t', rest).unwrap_or(rest.len());
+            let end = at + word_end(rest);
             self.add(at, end)?;
             at = end;
         }
@@ -194,6 +194,11 @@ impl Verb {
             _ => return None,
         })
     }
+}
+
+/// Where the first word ends. Words are too short for a search by vectors to be worth its beginning.
+fn word_end(line: &[u8]) -> usize {
+    line.iter().position(|byte| is_space(*byte)).unwrap_or(line.len())
 }
 
 fn is_space(byte: u8) -> bool {

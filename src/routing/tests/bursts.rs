@@ -57,7 +57,7 @@ fn heard(hearers: &[Hearer], send: impl FnOnce(&Router, &Peer, &mut Lane, &mut T
             while peer.outbox.take(&mut batch) {
                 let Some(Item::Run(run)) = batch.front() else { panic!("only messages were published") };
                 let of: &mut Vec<u8> = all.entry(run.subscription.sid().to_string()).or_default();
-                of.extend_from_slice(batch.cut(usize::MAX, usize::MAX).bytes);
+                of.extend_from_slice(batch.cut(usize::MAX, usize::MAX).bytes());
             }
             (all.into_iter().collect(), peer.outbox.has_overflowed())
         })

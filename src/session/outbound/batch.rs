@@ -1,6 +1,7 @@
 //! Encoded messages in the order in which they came: the bytes of all in one piece, and beside them whose they are.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use crate::topic::Topic;
 /// What a message takes beside its bytes, at most.
 const MESSAGE_BYTES: usize = 128;
 /// Bytes of room that an empty batch keeps after it was well filled.
-const RETAINED_BUSY: usize = 64 * 1024;
+const RETAINED_BUSY: usize = 256 * 1024;
+/// Bytes of room that it keeps however little passes through.
+const RETAINED: usize = 4 * 1024;
 /// Messages for which it keeps room beside.
 const RETAINED_ITEMS: usize = 4 * 1024;
 
@@ -56,9 +59,27 @@ pub struct Run {
 /// Whole messages of a run, taken off a batch.
 pub struct Piece<'b> {
     pub messages: usize,
-    pub bytes: &'b [u8],
     /// What follows the bytes.
     pub shared: Option<Bytes>,
+    batch: &'b mut Vec<u8>,
+    place: Range<usize>,
+}
+
+impl Piece<'_> {
+    #[cfg(test)]
+    pub fn bytes(&self) -> &[u8] {
+        &self.batch[self.place.clone()]
+    }
+
+    /// Moves its bytes to the end of `out`.
+    pub fn append_to(self, out: &mut Vec<u8>) {
+        if out.is_empty() && self.place == (0..self.batch.len()) {
+            // All there is: not worth a copy.
+            std::mem::swap(out, self.batch);
+        } else {
+            out.extend_from_slice(self.batch.get(self.place).unwrap_or_default());
+        }
+    }
 }
 
 impl Run {
@@ -150,26 +171,26 @@ impl Batch {
 
     /// Takes up to `most` messages off the run at the front, and no more of them once they have `enough` bytes.
     pub fn cut(&mut self, most: usize, enough: usize) -> Piece<'_> {
-        let mut piece = Piece { messages: 0, bytes: &[], shared: None };
-        let Some(Item::Run(run)) = self.items.front_mut() else { return piece };
-        let (start, mut length) = (self.done, 0);
-        while piece.messages < most.min(run.messages)
-            && length < enough
-            && let Some(own) = self.lengths.pop_front()
-        {
-            length += own as usize;
-            piece.messages += 1;
+        let (mut messages, mut length, mut shared) = (0, 0, None);
+        if let Some(Item::Run(run)) = self.items.front_mut() {
+            while messages < most.min(run.messages)
+                && length < enough
+                && let Some(own) = self.lengths.pop_front()
+            {
+                length += own as usize;
+                messages += 1;
+            }
+            run.messages -= messages;
+            shared = run.shared.take();
+            if run.messages == 0 {
+                self.items.pop_front();
+            }
         }
-        run.messages -= piece.messages;
-        piece.shared = run.shared.take();
-        if run.messages == 0 {
-            self.items.pop_front();
-        }
-        self.done += length;
-        let shared = piece.shared.as_ref().map_or(0, Bytes::len);
-        self.unsettled = self.unsettled.with(Self::load(piece.messages, length + shared));
-        piece.bytes = self.bytes.get(start..self.done).unwrap_or_default();
-        piece
+        let place = self.done..self.done + length;
+        self.done = place.end;
+        let shared_bytes = shared.as_ref().map_or(0, Bytes::len);
+        self.unsettled = self.unsettled.with(Self::load(messages, length + shared_bytes));
+        Piece { messages, shared, batch: &mut self.bytes, place }
     }
 
     /// Takes the answer at the front.
@@ -198,16 +219,21 @@ impl Batch {
     /// Makes an empty batch ready to be filled anew. Its room stays while it is used: to give it back and take it again for
     /// every burst costs more than the burst.
     pub(super) fn reuse(&mut self) {
-        let (used, room) = (self.bytes.len(), self.bytes.capacity());
+        let (used, room) = (self.done, self.bytes.capacity());
         let is_large = room > RETAINED_BUSY
             || self.items.capacity() > RETAINED_ITEMS
             || self.lengths.capacity() > RETAINED_ITEMS;
-        if is_large || used < room / 4 {
-            self.rest();
-        } else {
-            self.bytes.clear();
-            self.lengths.clear();
-            self.done = 0;
+        if is_large {
+            return self.rest();
+        }
+        self.bytes.clear();
+        self.lengths.clear();
+        self.done = 0;
+        if used < room / 4 {
+            // By and by, because small batches between large ones are common.
+            self.bytes.shrink_to((room / 2).max(RETAINED));
+            self.lengths.shrink_to(self.lengths.capacity() / 2);
+            self.items.shrink_to(self.items.capacity() / 2);
         }
     }
 }

@@ -84,7 +84,7 @@ fn what_was_taken_counts_until_it_is_written() {
     world.deliver(&world.first, b"2");
     let mut batch = Batch::default();
     world.outbox.take(&mut batch);
-    assert_eq!(batch.cut(1, usize::MAX).bytes, b"MSG a 1 1\r\n1\r\n");
+    assert_eq!(batch.cut(1, usize::MAX).bytes(), b"MSG a 1 1\r\n1\r\n");
     world.outbox.take(&mut batch);
     assert_eq!(world.deliver(&world.first, b"3"), Queued::First, "one is written");
     assert_eq!(world.deliver(&world.first, b"4"), Queued::Refused, "one is not");
@@ -101,13 +101,13 @@ fn messages_keep_their_order_and_their_ends() {
     let mut batch = Batch::default();
     world.outbox.take(&mut batch);
     let piece = batch.cut(1, usize::MAX);
-    assert_eq!((piece.messages, piece.bytes), (1, &b"MSG a 1 1\r\n1\r\n"[..]));
+    assert_eq!((piece.messages, piece.bytes()), (1, &b"MSG a 1 1\r\n1\r\n"[..]));
     let piece = batch.cut(usize::MAX, 1);
-    assert_eq!((piece.messages, piece.bytes), (1, &b"MSG a 1 2\r\n22\r\n"[..]));
+    assert_eq!((piece.messages, piece.bytes()), (1, &b"MSG a 1 2\r\n22\r\n"[..]));
     let Some(Item::Run(run)) = batch.front() else { panic!("a run") };
     assert!(Arc::ptr_eq(&run.subscription, &world.second));
-    assert_eq!(batch.cut(usize::MAX, usize::MAX).bytes, b"MSG a 2 1\r\n3\r\n");
-    assert_eq!(batch.cut(usize::MAX, usize::MAX).bytes, b"MSG a 1 1\r\n4\r\n");
+    assert_eq!(batch.cut(usize::MAX, usize::MAX).bytes(), b"MSG a 2 1\r\n3\r\n");
+    assert_eq!(batch.cut(usize::MAX, usize::MAX).bytes(), b"MSG a 1 1\r\n4\r\n");
     assert!(batch.is_empty() && batch.front().is_none());
 }
 
@@ -130,7 +130,7 @@ fn the_end_of_a_large_message_is_shared_by_all_who_receive_it() {
     let shared: Vec<Bytes> = (0..2)
         .map(|_| {
             let piece = batch.cut(usize::MAX, usize::MAX);
-            assert!(piece.messages == 1 && piece.bytes.len() < 100);
+            assert!(piece.messages == 1 && piece.bytes().len() < 100);
             piece.shared.expect("shared")
         })
         .collect();

@@ -80,6 +80,7 @@ fn said(reader: &mut Reader) -> Vec<String> {
             Said::Nats(other) => format!("{other:?}"),
             Said::Ping(_) => "ws ping".into(),
             Said::Pong => "ws pong".into(),
+            Said::Again { .. } => "pub".into(),
             Said::Close => "close".into(),
         });
     }

@@ -15,7 +15,7 @@ use crate::session::{CloseReason, Transport};
 use crate::websocket;
 
 /// A write of as much was a busy one.
-const BUSY: usize = 4 * 1024;
+const BUSY: usize = 1024;
 
 /// The writing end.
 pub(in crate::session) struct Writer {
@@ -69,13 +69,14 @@ impl Writer {
     }
 
     /// Queues messages that are encoded already.
-    pub(in crate::session) fn messages(&mut self, piece: Piece<'_>) {
+    pub(in crate::session) fn messages(&mut self, mut piece: Piece<'_>) {
         let out = match self.encoding {
             Encoding::Json => &mut self.frames,
             Encoding::Nats(_) => &mut self.stream,
         };
-        out.extend_from_slice(piece.bytes);
-        if let Some(shared) = piece.shared {
+        let shared = piece.shared.take();
+        piece.append_to(out);
+        if let Some(shared) = shared {
             self.shared.push((out.len(), shared));
         }
     }
