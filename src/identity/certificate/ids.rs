@@ -89,7 +89,8 @@ macro_rules! digest_type {
         impl fmt::Display for $name {
             /// Lower-case hex.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+                let (halves, _) = self.0.as_chunks();
+                halves.iter().try_for_each(|half| write!(f, "{:032x}", u128::from_be_bytes(*half)))
             }
         }
 
