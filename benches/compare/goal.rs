@@ -31,6 +31,22 @@ pub struct Entry<'a> {
     pub medians: &'a Medians,
 }
 
+impl Entry<'_> {
+    /// How it stands to the floor: the ratio of messages per second of CPU, of the latencies p50 and p99, or of an idle session.
+    pub fn of_the_floor(&self, others: &[Entry<'_>]) -> Option<String> {
+        let floor = floor(others)?;
+        if let (Some(session), Some(least)) = (self.medians.session, floor.session) {
+            return Some(format!("{:.2}", session / least));
+        }
+        Some(match (self.medians.latency, floor.latency) {
+            (Some([mine50, mine99, _]), Some([p50, p99, _])) => {
+                format!("{:.2} / {:.2}", mine50 / p50, mine99 / p99)
+            }
+            _ => format!("{:.2}", self.medians.per_cpu / floor.per_cpu),
+        })
+    }
+}
+
 impl Goal {
     /// `None` where those it compares with were not measured.
     pub fn judge(self, mine: &Medians, others: &[Entry<'_>]) -> Option<Verdict> {
@@ -44,8 +60,7 @@ impl Goal {
                 })
             }
             Self::TimesFloor(times) => {
-                let floor = others.iter().find(|other| matches!(other.kind, Kind::Floor))?;
-                let ratio = mine.per_cpu / floor.medians.per_cpu;
+                let ratio = mine.per_cpu / floor(others)?.per_cpu;
                 Some(Verdict {
                     wanted: format!("≥ {times} × floor"),
                     measured: format!("{ratio:.2}"),
@@ -84,6 +99,10 @@ impl Goal {
 
 fn nats<'a>(others: &'a [Entry<'a>]) -> impl Iterator<Item = &'a Medians> {
     others.iter().filter(|other| matches!(other.kind, Kind::Nats { .. })).map(|other| other.medians)
+}
+
+fn floor<'a>(others: &'a [Entry<'a>]) -> Option<&'a Medians> {
+    others.iter().find(|other| matches!(other.kind, Kind::Floor)).map(|floor| floor.medians)
 }
 
 /// The most messages per CPU second of any nats-server.

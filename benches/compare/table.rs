@@ -13,7 +13,8 @@ pub struct Line<'a> {
     pub medians: Vec<Option<Medians>>,
 }
 
-/// The tables, and whether every goal is reached that could be judged.
+/// The tables, and whether every goal is reached. One that could not be judged, because what it compares with was not measured,
+/// is not.
 pub fn write(contenders: &[Contender], lines: &[Line<'_>]) -> (String, bool) {
     let (summary, is_reached) = summary(contenders, lines);
     (format!("{summary}\n{}", details(contenders, lines)), is_reached)
@@ -22,8 +23,8 @@ pub fn write(contenders: &[Contender], lines: &[Line<'_>]) -> (String, bool) {
 fn summary(contenders: &[Contender], lines: &[Line<'_>]) -> (String, bool) {
     let mut text = String::from("| scenario |");
     contenders.iter().for_each(|contender| write!(text, " {} |", contender.name).expect("a string"));
-    text += " to reach | measured | reached |\n|---|";
-    text += &"---:|".repeat(contenders.len() + 2);
+    text += " × floor | to reach | measured | reached |\n|---|";
+    text += &"---:|".repeat(contenders.len() + 3);
     text += ":---:|\n";
     let mut is_all_reached = true;
     for line in lines {
@@ -35,20 +36,21 @@ fn summary(contenders: &[Contender], lines: &[Line<'_>]) -> (String, bool) {
         let entries = entries(contenders, line);
         // The first Portcullis is the one that the goals are for.
         let mine = entries.iter().find(|entry| matches!(entry.kind, Kind::Portcullis { .. }));
-        let goals = line.scenario.goals.iter();
-        let verdicts: Vec<_> = goals.filter_map(|goal| goal.judge(mine?.medians, &entries)).collect();
+        let goals = line.scenario.goals;
+        let verdicts: Vec<_> = goals.iter().filter_map(|goal| goal.judge(mine?.medians, &entries)).collect();
         let column = |cell: fn(&super::goal::Verdict) -> &str| {
             verdicts.iter().map(cell).collect::<Vec<_>>().join("<br>")
         };
         writeln!(
             text,
-            " {} | {} | {} |",
+            " {} | {} | {} | {} |",
+            mine.and_then(|mine| mine.of_the_floor(&entries)).unwrap_or_default(),
             column(|verdict| &verdict.wanted),
             column(|verdict| &verdict.measured),
             column(|verdict| if verdict.is_reached { "yes" } else { "**no**" })
         )
         .expect("a string");
-        is_all_reached &= verdicts.iter().all(|verdict| verdict.is_reached);
+        is_all_reached &= verdicts.len() == goals.len() && verdicts.iter().all(|verdict| verdict.is_reached);
     }
     (text, is_all_reached)
 }

@@ -26,6 +26,8 @@ const RETAINED_BUSY: usize = 64 * 1024;
 
 /// How long a peer has to read the close frame and to answer it.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// Bytes of a peer that are read and discarded meanwhile: more than can be on their way when the close frame leaves.
+const MOST_DISCARDED: usize = 8 * 1024 * 1024;
 /// How long a revoked session waits between its close frame and the rest of its end, which costs as much again and is in no
 /// hurry: one list may end thousands, and by then the others have their close frames.
 const LET_OTHERS_GO: Duration = Duration::from_millis(500);
@@ -92,8 +94,13 @@ pub(super) async fn say_goodbye<T: Transport>(
             sleep(LET_OTHERS_GO).await;
         }
         poll_fn(|context| stream.poll_shutdown(context)).await?;
-        let mut rest = Vec::new();
-        while poll_fn(|context| stream.poll_read(context, &mut rest)).await > 0 {
+        let (mut rest, mut discarded) = (Vec::new(), 0);
+        while discarded < MOST_DISCARDED {
+            let came = poll_fn(|context| stream.poll_read(context, &mut rest)).await;
+            if came == 0 {
+                break;
+            }
+            discarded += came;
             rest.clear();
         }
         io::Result::Ok(())

@@ -165,3 +165,12 @@ async fn a_quiet_turn_gives_the_room_of_a_burst_back() {
     let _ = progress(&mut stream, &mut reader, &mut writer, true).await;
     assert!(writer.room_kept() == 0);
 }
+
+#[tokio::test]
+async fn a_peer_that_goes_on_sending_behind_its_close_frame_is_left() {
+    const PIECE: usize = 64 * 1024;
+    let pieces = MOST_DISCARDED / PIECE;
+    let (mut stream, _, mut writer) = ends(Dialect::Json, (0..pieces + 9).map(|_| vec![0; PIECE]));
+    say_goodbye(&mut stream, &mut writer, CloseReason::ProtocolAbuse, None, || {}).await;
+    assert_eq!(stream.read.len(), 9);
+}
