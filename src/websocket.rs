@@ -11,7 +11,7 @@ mod encoder;
 pub use decoder::{Decoded, Decoder, Found, FrameFault, FrameLimits, Incoming};
 pub use encoder::{
     MAX_CLOSE_REASON_BYTES, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, binary, binary_header, close, header_len,
-    ping, pong, text, text_header,
+    header_of, ping, pong, text, text_header,
 };
 
 #[cfg(test)]

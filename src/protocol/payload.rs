@@ -68,15 +68,6 @@ impl<'a> Payload<'a> {
         self.form
     }
 
-    /// Its form, and of opaque bytes the one that [`Self::wire`] finds.
-    pub fn found(&self) -> PayloadForm {
-        match (self.form, self.wire()) {
-            (PayloadForm::Opaque, WirePayload::Json(_)) => PayloadForm::Json,
-            (PayloadForm::Opaque, WirePayload::Empty | WirePayload::Base64(_)) => PayloadForm::Binary,
-            (form, _) => form,
-        }
-    }
-
     pub fn len(&self) -> usize {
         self.bytes.len()
     }

@@ -1,5 +1,5 @@
 //! Messages of one session on one topic, one behind the other, that go their way together: their receivers are looked up and locked
-//! once for all of them, and receivers that read them alike, which have one form and one `sid`, copy one encoding.
+//! once for all of them. They are encoded once for each form in which somebody reads them, and readdressed for each other `sid`.
 
 use std::cell::Cell;
 
@@ -31,15 +31,16 @@ pub struct Burst {
     payloads: Vec<u8>,
     /// Where each ends.
     ends: Vec<usize>,
-    /// What each was found to be for receivers of JSON, where its publisher did not say.
-    found: Vec<PayloadForm>,
-    block: Block,
+    /// By form.
+    blocks: [Block; Form::COUNT],
+    /// Room for the next one.
+    spare: Block,
 }
 
-/// The whole burst as the subscriptions with one `sid` read it.
+/// The whole burst as the subscriptions with one `sid` read it in one form.
 #[derive(Default)]
 struct Block {
-    reader: Option<(Form, Sid)>,
+    sid: Option<Sid>,
     bytes: Vec<u8>,
     lengths: Vec<u32>,
 }
@@ -96,17 +97,15 @@ impl Burst {
     pub fn clear(&mut self) {
         self.payloads.clear();
         self.ends.clear();
-        self.found.clear();
-        self.block.reader = None;
+        self.blocks.iter_mut().for_each(|block| block.sid = None);
     }
 
     pub(super) fn payloads(&self) -> impl Iterator<Item = Payload<'_>> {
         let mut start = 0;
-        let found = self.found.iter().copied().chain(std::iter::repeat(self.form));
-        self.ends.iter().zip(found).map(move |(end, form)| {
+        self.ends.iter().map(move |end| {
             let bytes = self.payloads.get(start..*end).unwrap_or_default();
             start = *end;
-            Payload::of(bytes, form)
+            Payload::of(bytes, self.form)
         })
     }
 
@@ -120,22 +119,24 @@ impl Burst {
         from: &ServiceIdentity,
         outlines: &mut Outlines,
     ) -> (&[u8], &[u32]) {
-        let is_known = |(of, known): &(Form, Sid)| *of == form && known.as_json() == sid.as_json();
-        if !self.block.reader.as_ref().is_some_and(is_known) {
-            if form == Form::Json && self.form == PayloadForm::Opaque && self.found.is_empty() {
-                self.found = self.payloads().map(|payload| payload.found()).collect();
+        let mut block = std::mem::take(&mut self.blocks[form.index()]);
+        if block.sid.as_ref().is_none_or(|known| known.as_json() != sid.as_json()) {
+            let mut next = std::mem::take(&mut self.spare);
+            next.bytes.clear();
+            next.lengths.clear();
+            let out = (&mut next.bytes, &mut next.lengths);
+            if let Some(known) = &block.sid {
+                outlines.readdress((&block.bytes, &block.lengths), form, known, sid, out);
+            } else {
+                let (payload, headers, reply) = (Payload::default(), Headers::EMPTY, None);
+                let message = Message { topic, from: from.service(), payload, headers, reply };
+                outlines.write_run(message, self.payloads(), form, sid, out);
             }
-            let mut block = std::mem::take(&mut self.block);
-            block.bytes.clear();
-            block.lengths.clear();
-            let (payload, headers, reply) = (Payload::default(), Headers::EMPTY, None);
-            let message = Message { topic, from: from.service(), payload, headers, reply };
-            let out = (&mut block.bytes, &mut block.lengths);
-            outlines.write_run(message, self.payloads(), form, sid, out);
-            block.reader = Some((form, sid.clone()));
-            self.block = block;
+            next.sid = Some(sid.clone());
+            self.spare = std::mem::replace(&mut block, next);
         }
-        let Block { bytes, lengths, .. } = &self.block;
+        self.blocks[form.index()] = block;
+        let Block { bytes, lengths, .. } = &self.blocks[form.index()];
         if messages >= lengths.len() {
             return (bytes, lengths);
         }

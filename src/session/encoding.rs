@@ -85,6 +85,34 @@ impl Outlines {
         }
     }
 
+    /// Appends a run that was written for the subscription `from` as the subscription `to` reads it, where all is the same but the
+    /// id.
+    pub fn readdress(
+        &self,
+        (run, lengths): (&[u8], &[u32]),
+        form: Form,
+        from: &Sid,
+        to: &Sid,
+        (out, out_lengths): (&mut Vec<u8>, &mut Vec<u32>),
+    ) {
+        let is_text = form == Form::Json;
+        let outline = self.0[form.index()].as_ref();
+        let head =
+            if is_text { json::MESSAGE_HEAD.len() } else { outline.map_or(0, |outline| outline.head.len()) };
+        let (from, to) = (spelled(from, form).len(), spelled(to, form));
+        let mut rest = run;
+        for length in lengths {
+            let Some((written, behind)) = rest.split_at_checked(*length as usize) else { return };
+            let message =
+                written.get(if is_text { websocket::header_of(written) } else { 0 }..).unwrap_or_default();
+            let parts = message.get(..head).zip(message.get(head + from..)).unwrap_or_default();
+            let start = out.len();
+            Frame::new(is_text, [parts.0, to, parts.1], None).write(out);
+            out_lengths.push(u32::try_from(out.len() - start).unwrap_or(u32::MAX));
+            rest = behind;
+        }
+    }
+
     /// What the subscription `sid` reads of a message that its outline fits.
     fn frame<'e>(&'e mut self, message: &'e Message<'_>, form: Form, sid: &Sid) -> Frame<'e> {
         let outline = self.0[form.index()].get_or_insert_with(|| Outline::new(message, form));

@@ -26,6 +26,15 @@ pub fn header_len(length: usize) -> usize {
     FrameHeader::default().len(length as u64)
 }
 
+/// Bytes of the header that a whole message begins with.
+pub fn header_of(message: &[u8]) -> usize {
+    match message.get(1) {
+        Some(126) => 4,
+        Some(127) => MAX_HEADER_BYTES,
+        _ => 2,
+    }
+}
+
 /// Appends a binary message made of `parts`.
 pub fn binary(out: &mut Vec<u8>, parts: &[&[u8]]) {
     frame(out, OpCode::Data(Data::Binary), parts);

@@ -41,7 +41,8 @@ fn heard(hearers: &[Hearer], send: impl FnOnce(&Router, &Peer, &mut Lane, &mut T
             let outbox = Outbox::new(hearer.most_messages, usize::MAX, hearer.form);
             let id = if hearer.is_sender { sender.id } else { SessionId::random() };
             let peer = Peer { id, outbox: Arc::new(outbox), ..Peer::new("orders") };
-            for (sid, (group, most, echo)) in (1..).zip(&hearer.subscriptions) {
+            for (place, (group, most, echo)) in (0..).zip(&hearer.subscriptions) {
+                let sid = 10_u64.pow(place);
                 let permit = peer.permit("a.b", *group);
                 peer.subscribe_as(&router, sid, permit, *echo).unwrap().end_after(*most);
             }
@@ -127,7 +128,7 @@ fn a_burst_takes_payloads_of_one_form_until_it_is_due() {
 }
 
 #[test]
-fn receivers_of_one_form_and_sid_share_an_encoding_and_others_have_their_own() {
+fn each_receiver_reads_its_own_sid_in_its_own_form() {
     let stamped = Form::Nats(nats::Form::Stamped);
     let hearer = |form, subscriptions| Hearer { form, subscriptions, is_sender: false, most_messages: 9 };
     let two = vec![(None, 9, true), (None, 9, true)];
@@ -142,5 +143,5 @@ fn receivers_of_one_form_and_sid_share_an_encoding_and_others_have_their_own() {
     let block = "NATS/1.0\r\nPortcullis-From: orders\r\n\r\n";
     assert_eq!(first(0), format!("HMSG a.b 1 {0} {0}\r\n{block}\r\n", block.len()));
     assert!(first(1).contains(r#""sid":1"#), "{}", first(1));
-    assert!(all[0].0[1].1.starts_with(b"HMSG a.b 2 "));
+    assert!(all[0].0[1].1.starts_with(b"HMSG a.b 10 "));
 }
