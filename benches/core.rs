@@ -101,6 +101,9 @@ mod codec {
         let payload = payload(bytes);
         let stream = format!("PUB orders.created.eu {}\r\n{payload}\r\n", payload.len()).into_bytes();
         let mut decoder = nats::Decoder::default();
+        let connect = b"CONNECT {\"verbose\":false}\r\n";
+        let (_, found) = decoder.find(connect, 0).expect("good");
+        decoder.get(found.expect("whole"), connect).expect("good");
         bencher.bench_local(|| {
             let (_, found) = decoder.find(black_box(&stream), 512 * 1024).expect("good");
             decoder.get(found.expect("whole"), &stream).is_ok()

@@ -45,6 +45,8 @@ pub mod gateway;
 #[cfg(feature = "server")]
 pub mod generation;
 #[cfg(feature = "server")]
+mod keyed;
+#[cfg(feature = "server")]
 pub mod limits;
 #[cfg(feature = "server")]
 pub mod load;

@@ -17,13 +17,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use burst::Burst;
-use foldhash::fast::RandomState;
 pub use inboxes::{InboxError, Inboxes};
 pub use subscription::Subscription;
 pub use turn::Turn;
 use turn::Waiting;
 
 use crate::identity::ServiceIdentity;
+use crate::keyed::Keyed;
 use crate::policy::{GroupScope, PublishPermit, SubscribePermit};
 use crate::protocol::{Headers, Message, Payload, Sid};
 use crate::session::{Encodings, Outbox, Outlines, SessionId};
@@ -39,8 +39,8 @@ pub struct Router {
     wild: Shard,
     inboxes: Inboxes,
     /// Sessions that wait for responses, by the token of the inbox that the gateway made for them.
-    requesters: RwLock<HashMap<Box<str>, Arc<Outbox>, RandomState>>,
-    hasher: RandomState,
+    requesters: RwLock<HashMap<Box<str>, Arc<Outbox>, Keyed>>,
+    hasher: Keyed,
     /// Where the next group starts to look for a member.
     turn: AtomicUsize,
 }
@@ -98,7 +98,7 @@ impl Default for Router {
             wild: Shard::default(),
             inboxes: Inboxes::default(),
             requesters: RwLock::default(),
-            hasher: RandomState::default(),
+            hasher: Keyed::default(),
             turn: AtomicUsize::new(0),
         }
     }
@@ -218,11 +218,12 @@ impl Router {
         let Some((token, request)) = requester_address(permit.topic()) else {
             let (session, answer_within) = (parcel.session, parcel.answer_within);
             let message = parcel.message(permit.topic());
-            let Turn { scratch, waiting, hears_answer } = turn;
+            let Turn { scratch, waiting, answer_receivers } = turn;
             let encodings = Encodings::new(&message, None, scratch);
-            self.look_up(permit.topic(), self.shard_of_topic(permit.topic()), hears_answer);
-            let heard = hears_answer.deliver(&mut Addressed { encodings, session, answer_within, waiting });
-            hears_answer.clear();
+            self.look_up(permit.topic(), self.shard_of_topic(permit.topic()), answer_receivers);
+            let heard =
+                answer_receivers.deliver(&mut Addressed { encodings, session, answer_within, waiting });
+            answer_receivers.clear();
             return heard;
         };
         let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
@@ -259,6 +260,7 @@ impl Router {
 
     /// Fills `matched`, which is empty.
     fn look_up(&self, topic: &Topic, shard: usize, matched: &mut Matched) {
+        debug_assert!(matched.direct.is_empty() && matched.groups.is_empty(), "nobody of another topic");
         matched.turn = self.turn.fetch_add(1, Ordering::Relaxed);
         if let Some(shard) = self.shards.get(shard) {
             shard.lock().for_each_match(topic, |subscription| matched.add(topic, subscription));

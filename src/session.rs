@@ -32,7 +32,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 pub use close::CloseReason;
-pub use encoding::{Encodings, Outlines, SHARED_FROM};
+pub use encoding::{Block, Encodings, Outlines, SHARED_FROM};
 pub use fault::Operation;
 pub use id::{SessionId, random};
 pub use nats::DialectSettings;

@@ -339,7 +339,7 @@ pub fn is_inbox(text: &str) -> bool {
 fn inbox_token(text: &str) -> Option<&str> {
     let token = first_token(text.strip_prefix(INBOX_PREFIX)?.strip_prefix('.')?);
     let characters = if token.is_ascii() { token.len() } else { token.chars().count() };
-    // No wildcard is as long.
+    // What has `MIN_INBOX_TOKEN_CHARS` is no wildcard.
     (characters >= MIN_INBOX_TOKEN_CHARS).then_some(token)
 }
 

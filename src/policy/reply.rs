@@ -4,10 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Instant;
 
-use foldhash::fast::RandomState;
-
-use super::denial::DenialReason;
+use super::denial::{Denial, DenialReason};
 use super::permit::PublishPermit;
+use crate::keyed::Keyed;
 use crate::topic::Topic;
 
 /// What the orders hold beyond twice the rights before they are cleared of what is over.
@@ -18,7 +17,7 @@ const SLACK: usize = 32;
 #[derive(Debug)]
 pub struct ReplyRights {
     capacity: usize,
-    rights: HashMap<Topic, Right, RandomState>,
+    rights: HashMap<Topic, Right, Keyed>,
     /// By serial. What is over leaves a gap, because nearly every right is used up long before it ends.
     by_age: VecDeque<(u64, Option<Topic>)>,
     /// The next to end first, some that are over among them.
@@ -69,20 +68,23 @@ impl ReplyRights {
         true
     }
 
-    /// Uses up one message of the right to `topic`, a topic as it was written.
-    ///
-    /// # Errors
-    /// [`DenialReason::ReplyRightNeeded`] if there is no right, if it has ended or if it is used up.
-    pub fn take(&mut self, topic: &str, now: Instant) -> Result<PublishPermit, DenialReason> {
+    /// Uses up one message of the right to `topic`, a topic as it was written. None if there is no right, if it has ended or if it
+    /// is used up.
+    pub fn take(&mut self, topic: &str, now: Instant) -> Option<PublishPermit> {
         self.expire(now);
-        let (topic, mut right) = self.rights.remove_entry(topic).ok_or(DenialReason::ReplyRightNeeded)?;
+        let (topic, mut right) = self.rights.remove_entry(topic)?;
         right.uses = right.uses.saturating_sub(1);
         if right.uses > 0 {
             self.rights.insert(topic.clone(), right);
         } else {
             self.leave_gap(right.serial);
         }
-        Ok(PublishPermit::by_reply_right(topic))
+        Some(PublishPermit::by_reply_right(topic))
+    }
+
+    /// What one hears who has no right to `topic`.
+    pub fn denial(topic: &Topic) -> Denial {
+        Denial::new(DenialReason::ReplyRightNeeded, topic)
     }
 
     /// Drops the rights that have ended by `now`. The other methods do so by themselves.
@@ -174,11 +176,15 @@ impl ReplyRights {
         topic
     }
 
-    /// Clears both orders of what is over.
+    /// Clears both orders of what is over, and gives back what a burst of requests took.
     fn close_gaps(&mut self) {
         self.by_age.retain(|(_, topic)| topic.is_some());
         let live = |serial: &u64| self.by_age.binary_search_by_key(serial, |(serial, _)| *serial).is_ok();
         self.by_end.retain(|Reverse((_, serial))| live(serial));
+        let room = 4 * (self.rights.len() + SLACK);
+        self.rights.shrink_to(room);
+        self.by_age.shrink_to(room);
+        self.by_end.shrink_to(room);
     }
 }
 

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use super::Parcel;
 use crate::identity::ServiceIdentity;
 use crate::protocol::{Form, Headers, Message, Payload, PayloadForm, Sid};
-use crate::session::{Outlines, SHARED_FROM};
+use crate::session::{Block, Outlines, SHARED_FROM};
 use crate::topic::Topic;
 
 /// Bytes of payloads after which a burst takes no more.
@@ -31,18 +31,10 @@ pub struct Burst {
     payloads: Vec<u8>,
     /// Where each ends.
     ends: Vec<usize>,
-    /// By form.
+    /// All of it as the subscriptions with one `sid` read it, by form.
     blocks: [Block; Form::COUNT],
     /// Room for the next one.
     spare: Block,
-}
-
-/// The whole burst as the subscriptions with one `sid` read it in one form.
-#[derive(Default)]
-struct Block {
-    sid: Option<Sid>,
-    bytes: Vec<u8>,
-    lengths: Vec<u32>,
 }
 
 impl Burst {
@@ -97,7 +89,7 @@ impl Burst {
     pub fn clear(&mut self) {
         self.payloads.clear();
         self.ends.clear();
-        self.blocks.iter_mut().for_each(|block| block.sid = None);
+        self.blocks.iter_mut().for_each(Block::clear);
     }
 
     pub(super) fn payloads(&self) -> impl Iterator<Item = Payload<'_>> {
@@ -119,29 +111,18 @@ impl Burst {
         from: &ServiceIdentity,
         outlines: &mut Outlines,
     ) -> (&[u8], &[u32]) {
-        let mut block = std::mem::take(&mut self.blocks[form.index()]);
-        if block.sid.as_ref().is_none_or(|known| known.as_json() != sid.as_json()) {
-            let mut next = std::mem::take(&mut self.spare);
-            next.bytes.clear();
-            next.lengths.clear();
-            let out = (&mut next.bytes, &mut next.lengths);
-            if let Some(known) = &block.sid {
-                outlines.readdress((&block.bytes, &block.lengths), form, known, sid, out);
+        let written = &self.blocks[form.index()];
+        if written.sid().is_none_or(|known| known.as_json() != sid.as_json()) {
+            let mut block = std::mem::take(&mut self.spare);
+            if written.sid().is_some() {
+                outlines.readdress(written, form, sid, &mut block);
             } else {
                 let (payload, headers, reply) = (Payload::default(), Headers::EMPTY, None);
                 let message = Message { topic, from: from.service(), payload, headers, reply };
-                outlines.write_run(message, self.payloads(), form, sid, out);
+                outlines.write_run(message, self.payloads(), form, sid, &mut block);
             }
-            next.sid = Some(sid.clone());
-            self.spare = std::mem::replace(&mut block, next);
+            self.spare = std::mem::replace(&mut self.blocks[form.index()], block);
         }
-        self.blocks[form.index()] = block;
-        let Block { bytes, lengths, .. } = &self.blocks[form.index()];
-        if messages >= lengths.len() {
-            return (bytes, lengths);
-        }
-        let lengths = lengths.get(..messages).unwrap_or_default();
-        let end = lengths.iter().map(|length| *length as usize).sum();
-        (bytes.get(..end).unwrap_or_default(), lengths)
+        self.blocks[form.index()].first(messages)
     }
 }

@@ -3,8 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use foldhash::fast::RandomState;
-
 use crate::identity::ServiceName;
 
 /// The owners of all inboxes. A service has at most as many as the caller says; the oldest that nobody is subscribed
@@ -16,7 +14,7 @@ pub struct Inboxes {
 
 #[derive(Default)]
 struct Known {
-    owners: HashMap<Box<str>, Owner, RandomState>,
+    owners: HashMap<Box<str>, Owner>,
     services: HashMap<ServiceName, Owned>,
 }
 

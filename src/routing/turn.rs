@@ -16,7 +16,7 @@ pub struct Turn {
     pub(super) scratch: Vec<u8>,
     pub(super) waiting: Waiting,
     /// Who hears an answer; empty between two of them.
-    pub(super) hears_answer: Matched,
+    pub(super) answer_receivers: Matched,
 }
 
 /// Who has to be told that something waits, and what it took to get there.
@@ -51,7 +51,6 @@ impl Turn {
 
     /// The same, and gives the room of busy turns back.
     pub fn rest(&mut self) {
-        self.end();
         *self = Self::default();
     }
 }

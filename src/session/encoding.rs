@@ -54,61 +54,93 @@ enum Encoded {
     Shared { head: Range<usize>, tail: Bytes },
 }
 
+/// A run of messages as the subscription with one `sid` reads it.
+#[derive(Default)]
+pub struct Block {
+    /// None while nothing is written.
+    sid: Option<Sid>,
+    bytes: Vec<u8>,
+    lengths: Vec<u32>,
+}
+
+impl Block {
+    pub fn sid(&self) -> Option<&Sid> {
+        self.sid.as_ref()
+    }
+
+    /// Empties it and keeps its room.
+    pub fn clear(&mut self) {
+        self.sid = None;
+        self.bytes.clear();
+        self.lengths.clear();
+    }
+
+    /// The first `messages`, and how long each is.
+    pub fn first(&self, messages: usize) -> (&[u8], &[u32]) {
+        match self.lengths.get(..messages) {
+            Some(lengths) if messages < self.lengths.len() => {
+                let end = lengths.iter().map(|length| *length as usize).sum();
+                (self.bytes.get(..end).unwrap_or_default(), lengths)
+            }
+            _ => (&self.bytes, &self.lengths),
+        }
+    }
+
+    fn push(&mut self, frame: &Frame<'_>) {
+        let start = self.bytes.len();
+        let shared = frame.write(&mut self.bytes);
+        debug_assert!(shared.is_none(), "what is shared goes alone");
+        // What one message may have is counted in kilobytes here.
+        self.lengths.push(u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX));
+    }
+}
+
 impl Outlines {
-    /// Appends what the subscription `sid` reads of each message of a run, and how long each is there. They differ from `message`
-    /// in their payload alone, are too small to be shared and have neither headers nor somebody who waits for an answer.
+    /// Fills a block for the subscription `sid` with messages that differ from `message` in their payload alone, are too small to be
+    /// shared and have neither headers nor somebody who waits for an answer.
     pub fn write_run<'p>(
         &mut self,
         mut message: Message<'p>,
         payloads: impl Iterator<Item = Payload<'p>>,
         form: Form,
         sid: &Sid,
-        (out, lengths): (&mut Vec<u8>, &mut Vec<u32>),
+        block: &mut Block,
     ) {
+        block.clear();
+        block.sid = Some(sid.clone());
         let mut composed = None;
         for payload in payloads {
-            let (start, length) = (out.len(), payload.len());
+            let length = payload.len();
             message.payload = payload;
-            let shared = if is_outlined(&message, form) {
+            if is_outlined(&message, form) {
                 let outline = self.0[form.index()].get_or_insert_with(|| Outline::new(&message, form));
                 if composed != Some(length) {
                     outline.compose(&message, form, sid);
                     composed = Some(length);
                 }
-                outline.frame(&message, form).write(out)
+                block.push(&outline.composed_frame(&message, form));
             } else {
-                Encodings::new(&message, None, &mut Vec::new()).of(form, sid).write(out)
-            };
-            debug_assert!(shared.is_none(), "the message is small");
-            // What one message may have is counted in kilobytes here.
-            lengths.push(u32::try_from(out.len() - start).unwrap_or(u32::MAX));
+                block.push(&Encodings::new(&message, None, &mut Vec::new()).of(form, sid));
+            }
         }
     }
 
-    /// Appends a run that was written for the subscription `from` as the subscription `to` reads it, where all is the same but the
-    /// id.
-    pub fn readdress(
-        &self,
-        (run, lengths): (&[u8], &[u32]),
-        form: Form,
-        from: &Sid,
-        to: &Sid,
-        (out, out_lengths): (&mut Vec<u8>, &mut Vec<u32>),
-    ) {
+    /// Fills a block for the subscription `sid` with the messages of another, where all is the same but the id.
+    pub fn readdress(&self, written: &Block, form: Form, sid: &Sid, block: &mut Block) {
+        block.clear();
+        block.sid = Some(sid.clone());
         let is_text = form == Form::Json;
         let outline = self.0[form.index()].as_ref();
         let head =
             if is_text { json::MESSAGE_HEAD.len() } else { outline.map_or(0, |outline| outline.head.len()) };
-        let (from, to) = (spelled(from, form).len(), spelled(to, form));
-        let mut rest = run;
-        for length in lengths {
-            let Some((written, behind)) = rest.split_at_checked(*length as usize) else { return };
-            let message =
-                written.get(if is_text { websocket::header_of(written) } else { 0 }..).unwrap_or_default();
-            let parts = message.get(..head).zip(message.get(head + from..)).unwrap_or_default();
-            let start = out.len();
-            Frame::new(is_text, [parts.0, to, parts.1], None).write(out);
-            out_lengths.push(u32::try_from(out.len() - start).unwrap_or(u32::MAX));
+        let before = written.sid.as_ref().map_or(0, |before| spelled(before, form).len());
+        let mut rest = &written.bytes[..];
+        for length in &written.lengths {
+            let Some((whole, behind)) = rest.split_at_checked(*length as usize) else { return };
+            let header = if is_text { websocket::header_of(whole) } else { 0 };
+            let message = whole.get(header..).unwrap_or_default();
+            let (head, tail) = message.get(..head).zip(message.get(head + before..)).unwrap_or_default();
+            block.push(&Frame::new(is_text, [head, spelled(sid, form), tail], None));
             rest = behind;
         }
     }
@@ -117,7 +149,7 @@ impl Outlines {
     fn frame<'e>(&'e mut self, message: &'e Message<'_>, form: Form, sid: &Sid) -> Frame<'e> {
         let outline = self.0[form.index()].get_or_insert_with(|| Outline::new(message, form));
         outline.compose(message, form, sid);
-        outline.frame(message, form)
+        outline.composed_frame(message, form)
     }
 }
 
@@ -251,7 +283,7 @@ impl Outline {
     }
 
     /// A message as the subscription reads it that the prefix was composed for.
-    fn frame<'e>(&'e self, message: &'e Message<'_>, form: Form) -> Frame<'e> {
+    fn composed_frame<'e>(&'e self, message: &'e Message<'_>, form: Form) -> Frame<'e> {
         let is_text = form == Form::Json;
         let end: &[u8] = if is_text { b"}" } else { b"\r\n" };
         Frame::new(is_text, [&self.prefix, message.payload.bytes(), end], None)

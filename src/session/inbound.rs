@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fault::{Fault, Operation};
+use super::fault::{self, Fault};
 use super::wire::{Reader, Said, Writer};
 use super::{CloseReason, Session, random};
-use crate::policy::{Denial, DenialReason, GroupName, Rule};
+use crate::policy::{Denial, DenialReason, GroupName, ReplyRights, Rule};
 use crate::protocol::json::DecodeError;
+use crate::protocol::nats::Operation;
 use crate::protocol::{
     self, Challenge, Command, Dialect, ErrorEvent, Event, Headers, OkResult, OpId, Payload, Sid,
 };
@@ -36,26 +37,27 @@ impl Session {
                 is_left = true;
                 break;
             }
-            // A verdict that fell since the last thing said holds for the next one.
-            self.judge_again(writer)?;
-            // Matched as it comes: to move it first costs as much as to execute what is said most.
+            // Matched as it comes, because to move it first costs as much as to execute what is said most. A verdict that fell since
+            // the last thing said holds for this one.
             match reader.next() {
-                Ok(Some(Said::Again { topic, payload })) => {
-                    let payload = Payload::opaque(payload);
-                    if !self.joins_burst(topic, &payload) {
-                        let (id, topic, headers, reply) = (None, topic.into(), Headers::EMPTY, None);
-                        let command = Command::Publish { id, topic, payload, headers, reply };
-                        self.receive(Ok(command), writer, now)?;
-                    }
+                Ok(Some(Said::Nats(Operation::Again { topic, payload }))) => {
+                    self.judge_again(writer)?;
+                    self.publish_again(topic, payload, writer, now)?;
                 }
-                Ok(Some(Said::Command(command))) => self.receive(command, writer, now)?,
-                Ok(Some(Said::Nats(operation))) => self.receive_nats(operation, writer, now)?,
-                Ok(Some(Said::Close)) => return Err(CloseReason::ClientClosed),
+                Ok(Some(Said::Nats(operation))) => {
+                    self.judge_again(writer)?;
+                    self.receive_nats(operation, writer, now)?;
+                }
+                Ok(Some(Said::Command(command))) => {
+                    self.judge_again(writer)?;
+                    self.receive(command, writer, now)?;
+                }
                 Ok(Some(Said::Ping(_) | Said::Pong)) if self.keepalive.is_flooded(now, &self.limits) => {
                     return Err(CloseReason::ProtocolAbuse);
                 }
                 Ok(Some(Said::Ping(payload))) => writer.pong(payload),
                 Ok(Some(Said::Pong)) => {}
+                Ok(Some(Said::Close)) => return Err(CloseReason::ClientClosed),
                 Ok(None) => break,
                 Err(reason) => return Err(reason),
             }
@@ -79,6 +81,32 @@ impl Session {
         {
             return Ok(());
         }
+        self.receive_alone(command, writer, now)
+    }
+
+    /// The same for a publication that repeats the one before but for its payload, and has no answer.
+    pub(super) fn publish_again(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        writer: &mut Writer,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        let payload = Payload::opaque(payload);
+        if self.joins_burst(topic, &payload) {
+            return Ok(());
+        }
+        let (id, topic, headers, reply) = (None, topic.into(), Headers::EMPTY, None);
+        self.receive_alone(Ok(Command::Publish { id, topic, payload, headers, reply }), writer, now)
+    }
+
+    /// One command that does not go on with the burst.
+    fn receive_alone(
+        &mut self,
+        command: Result<Command<'_>, DecodeError>,
+        writer: &mut Writer,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
         let answer = self.perform(command, writer, now);
         if let Some(event) = &answer.event {
             writer.event(event);
@@ -142,7 +170,7 @@ impl Session {
             }
             Ok(Outcome::AnsweredLater) => None,
             Err(fault) => {
-                let operation = Operation::of(&command);
+                let operation = fault::Operation::of(&command);
                 self.record(&operation, &fault);
                 let ends = fault.ends_session(&mut self.faults, &mut self.credential, &self.limits, now);
                 let event = operation.failed(&fault, spent.map(|_| self.challenge));
@@ -309,13 +337,9 @@ impl Session {
         headers: Headers,
         now: Instant,
     ) -> Result<Outcome, Fault> {
-        let permit = match self.rights.take(reply, now.into_std()) {
-            Ok(permit) => permit,
-            Err(why) => {
-                // What is no topic is told so rather.
-                let topic = Some(Pattern::from(&Topic::parse(reply)?));
-                return Err(Denial { rule: None, why, topic }.into());
-            }
+        let Some(permit) = self.rights.take(reply, now.into_std()) else {
+            // A malformed topic is reported as that, not as forbidden.
+            return Err(ReplyRights::denial(&Topic::parse(reply)?).into());
         };
         let (from, session) = (&self.standing.identity, self.id);
         let parcel = Parcel { from, session, payload, headers, reply: None, answer_within: None };
@@ -418,7 +442,7 @@ impl Session {
         }
     }
 
-    fn record(&mut self, operation: &Operation<'_>, fault: &Fault) {
+    fn record(&mut self, operation: &fault::Operation<'_>, fault: &Fault) {
         match fault {
             Fault::Forbidden(denial) => {
                 self.counts.denials += 1;

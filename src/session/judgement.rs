@@ -26,10 +26,11 @@ impl Session {
         if self.gateway.generation_number() == self.standing.generation {
             return Ok(());
         }
-        self.judge_by_the_current(writer)
+        self.judge_by_current_generation(writer)
     }
 
-    fn judge_by_the_current(&mut self, writer: &mut Writer) -> Result<(), CloseReason> {
+    #[cold]
+    fn judge_by_current_generation(&mut self, writer: &mut Writer) -> Result<(), CloseReason> {
         // What was sent under the verdict before is sent.
         self.send_burst();
         let generation = self.gateway.generation();

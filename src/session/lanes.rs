@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::RandomState;
-
+use crate::keyed::Keyed;
 use crate::routing::Lane;
 use crate::topic::Topic;
 
@@ -16,7 +15,7 @@ const MOST_RECEIVERS: usize = 65_536;
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
-    places: HashMap<Topic, usize, RandomState>,
+    places: HashMap<Topic, usize, Keyed>,
     /// The place of the lane that was used last: most messages go where the one before went.
     last: usize,
     receivers: usize,

@@ -49,10 +49,11 @@ impl Session {
         writer: &mut Writer,
         now: Instant,
     ) -> Result<(), CloseReason> {
-        if !matches!(operation, Operation::Command(_)) {
+        if !matches!(operation, Operation::Command(_) | Operation::Again { .. }) {
             self.send_burst();
         }
         match operation {
+            Operation::Again { topic, payload } => self.publish_again(topic, payload, writer, now),
             Operation::Command(command) => self.receive(Ok(command), writer, now),
             Operation::Connect(client) => self.connect(client, writer),
             Operation::Ping => {

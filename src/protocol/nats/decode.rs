@@ -17,6 +17,12 @@ pub enum Operation<'a> {
     Ping,
     Pong,
     Command(Command<'a>),
+    /// The commonest command, told shortly: to publish nothing but a payload where the publication before went, with neither a
+    /// reply nor an answer to it.
+    Again {
+        topic: &'a str,
+        payload: &'a [u8],
+    },
     /// Something that the gateway itself answers, at `reply`.
     Ask {
         command: Result<Command<'a>, DecodeError>,
@@ -55,13 +61,22 @@ pub struct Decoder {
     partial: Vec<u8>,
     /// That of the operation that was found last, or of the partial one once its line has come.
     shape: Shape,
-    /// Whether the line of the partial operation has come.
-    has_line: bool,
-    /// Whether the partial operation is whole, and so was handed out.
-    is_whole: bool,
+    progress: Progress,
     connect: Connect,
     /// What the next publication may repeat.
     before: Option<Box<Before>>,
+}
+
+/// How far the partial operation has come.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Not to the end of its line, if there is one at all.
+    #[default]
+    Line,
+    /// To somewhere behind its line.
+    Payload,
+    /// It is whole, and so was handed out.
+    Whole,
 }
 
 /// The publication before, as far as the next one is likely to repeat it: most senders go on where they are.
@@ -78,7 +93,7 @@ const MOST_REPEATED: usize = 256;
 /// Where the next operation lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// In the input, and it is nothing but another payload for the topic of the publication before.
+    /// In the input, and it repeats the line of the publication before but for the size.
     Again,
     /// In the input.
     Input,
@@ -94,22 +109,23 @@ impl Decoder {
     /// nothing is found yet.
     #[inline]
     pub fn find(&mut self, input: &[u8], max_payload: usize) -> Result<(usize, Option<Found>), StreamFault> {
-        if std::mem::take(&mut self.is_whole) {
+        if self.progress == Progress::Whole {
             self.partial.clear();
             self.partial.shrink_to(RETAINED);
-            self.has_line = false;
+            self.progress = Progress::Line;
         }
         if self.partial.is_empty() {
-            // In verbose mode each is answered, and so is one like all others.
+            // In verbose mode there is an answer to each.
             if let Some(before) = self.before.as_ref().filter(|_| !self.connect.verbose)
                 && self.shape.repeat(&before.line, input, max_payload)
             {
                 return Ok((self.shape.len(), Some(Found::Again)));
             }
-            self.has_line = self.shape.read(input, max_payload)?;
-            if self.has_line && self.shape.len() <= input.len() {
-                self.has_line = false;
-                return Ok((self.shape.len(), Some(Found::Input)));
+            if self.shape.read(input, max_payload)? {
+                if self.shape.len() <= input.len() {
+                    return Ok((self.shape.len(), Some(Found::Input)));
+                }
+                self.progress = Progress::Payload;
             }
         }
         self.complete(input, max_payload)
@@ -118,43 +134,40 @@ impl Decoder {
     /// Adds `input` to the partial operation, as far as it belongs there.
     fn complete(&mut self, input: &[u8], max_payload: usize) -> Result<(usize, Option<Found>), StreamFault> {
         let mut used = 0;
-        if !self.has_line {
+        if self.progress == Progress::Line {
             let line = memchr::memchr(b'\n', input).map_or(input.len(), |end| end + 1);
             used = line.min(super::MAX_CONTROL_LINE);
             self.partial.extend_from_slice(input.get(..used).unwrap_or_default());
-            self.has_line = self.shape.read(&self.partial, max_payload)?;
-        }
-        if !self.has_line {
-            return Ok((used, None));
+            if !self.shape.read(&self.partial, max_payload)? {
+                return Ok((used, None));
+            }
+            self.progress = Progress::Payload;
         }
         let rest = input.get(used..).unwrap_or_default();
         let missing = self.shape.len().saturating_sub(self.partial.len()).min(rest.len());
         self.partial.extend_from_slice(rest.get(..missing).unwrap_or_default());
-        self.is_whole = self.partial.len() >= self.shape.len();
-        Ok((used + missing, self.is_whole.then_some(Found::Partial)))
-    }
-
-    /// Of what was found [`Found::Again`] at the beginning of `input`, its topic and its payload.
-    #[inline]
-    pub fn again<'a>(&'a self, input: &'a [u8]) -> Result<(&'a str, &'a [u8]), StreamFault> {
-        let (_, payload) = self.shape.body(input)?;
-        Ok((self.before.as_ref().map_or("", |before| &before.topic), payload))
+        if self.partial.len() < self.shape.len() {
+            return Ok((used + missing, None));
+        }
+        self.progress = Progress::Whole;
+        Ok((used + missing, Some(Found::Partial)))
     }
 
     /// The operation that was found at the beginning of `input`.
     #[inline]
     pub fn get<'a>(&'a mut self, found: Found, input: &'a [u8]) -> Result<Operation<'a>, StreamFault> {
-        // In verbose mode every operation has its `+OK`, and so an id to answer.
-        let id = self.connect.verbose.then_some(OpId::ZERO);
         let shape = &self.shape;
         let whole = match found {
             Found::Again => {
-                let (topic, payload) = self.again(input)?;
-                return Ok(publication(id, topic, None, Headers::EMPTY, payload));
+                let (_, payload) = shape.body(input)?;
+                let topic = self.before.as_ref().map_or("", |before| &before.topic);
+                return Ok(Operation::Again { topic, payload });
             }
             Found::Input => input,
             Found::Partial => &self.partial,
         };
+        // In verbose mode every operation has its `+OK`, and so an id to answer.
+        let id = self.connect.verbose.then_some(OpId::ZERO);
         match shape.verb {
             Verb::Pub => {
                 let operation = publish(id, shape, whole)?;

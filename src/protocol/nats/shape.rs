@@ -196,7 +196,7 @@ impl Verb {
     }
 }
 
-/// Where the first word ends. Words are too short for a search by vectors to be worth its beginning.
+/// Where the first word ends. Most are shorter than what a search by vectors costs before it begins.
 fn word_end(line: &[u8]) -> usize {
     line.iter().position(|byte| is_space(*byte)).unwrap_or(line.len())
 }

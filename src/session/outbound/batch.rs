@@ -13,12 +13,12 @@ use crate::topic::Topic;
 
 /// What a message takes beside its bytes, at most.
 const MESSAGE_BYTES: usize = 128;
-/// Bytes of room that an empty batch keeps after it was well filled.
-const RETAINED_BUSY: usize = 256 * 1024;
-/// Bytes of room that it keeps however little passes through.
-const RETAINED: usize = 4 * 1024;
-/// Messages for which it keeps room beside.
-const RETAINED_ITEMS: usize = 4 * 1024;
+/// Bytes of room that an empty batch keeps after it was well filled, and messages for which it keeps room beside.
+const RETAINED_BUSY: usize = 64 * 1024;
+const RETAINED_ITEMS_BUSY: usize = 4 * 1024;
+/// The same however little passes through it.
+pub(super) const RETAINED: usize = 4 * 1024;
+const RETAINED_ITEMS: usize = 32;
 
 /// What waits. Most of it are runs, so that what is to be known of a message is kept once for many.
 #[derive(Default)]
@@ -60,7 +60,7 @@ pub struct Run {
 pub struct Piece<'b> {
     pub messages: usize,
     /// What follows the bytes.
-    pub shared: Option<Bytes>,
+    shared: Option<Bytes>,
     batch: &'b mut Vec<u8>,
     place: Range<usize>,
 }
@@ -71,14 +71,21 @@ impl Piece<'_> {
         &self.batch[self.place.clone()]
     }
 
-    /// Moves its bytes to the end of `out`.
-    pub fn append_to(self, out: &mut Vec<u8>) {
+    #[cfg(test)]
+    pub fn shared(&self) -> Option<&Bytes> {
+        self.shared.as_ref()
+    }
+
+    /// Moves its bytes to the end of `out`, and returns what follows them.
+    pub fn append_to(self, out: &mut Vec<u8>) -> Option<Bytes> {
         if out.is_empty() && self.place == (0..self.batch.len()) {
-            // All there is: not worth a copy.
+            // All the bytes of the batch go, so that what follows in it, if anything, has none, and nothing is added to a batch that
+            // was taken: the rooms may change places.
             std::mem::swap(out, self.batch);
         } else {
             out.extend_from_slice(self.batch.get(self.place).unwrap_or_default());
         }
+        self.shared
     }
 }
 
@@ -219,10 +226,11 @@ impl Batch {
     /// Makes an empty batch ready to be filled anew. Its room stays while it is used: to give it back and take it again for
     /// every burst costs more than the burst.
     pub(super) fn reuse(&mut self) {
+        // What passed through, though its room may have been swapped for another.
         let (used, room) = (self.done, self.bytes.capacity());
         let is_large = room > RETAINED_BUSY
-            || self.items.capacity() > RETAINED_ITEMS
-            || self.lengths.capacity() > RETAINED_ITEMS;
+            || self.items.capacity() > RETAINED_ITEMS_BUSY
+            || self.lengths.capacity() > RETAINED_ITEMS_BUSY;
         if is_large {
             return self.rest();
         }
@@ -232,8 +240,8 @@ impl Batch {
         if used < room / 4 {
             // By and by, because small batches between large ones are common.
             self.bytes.shrink_to((room / 2).max(RETAINED));
-            self.lengths.shrink_to(self.lengths.capacity() / 2);
-            self.items.shrink_to(self.items.capacity() / 2);
+            self.lengths.shrink_to((self.lengths.capacity() / 2).max(RETAINED_ITEMS));
+            self.items.shrink_to((self.items.capacity() / 2).max(RETAINED_ITEMS));
         }
     }
 }

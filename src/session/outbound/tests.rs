@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use super::batch::RETAINED;
 use super::*;
 use crate::config::parse_policy;
 use crate::identity::{ServiceIdentity, ServiceName};
@@ -111,6 +112,63 @@ fn messages_keep_their_order_and_their_ends() {
     assert!(batch.is_empty() && batch.front().is_none());
 }
 
+/// The writer and a batch exchange their rooms where all of it goes at once; that must not be seen.
+#[test]
+fn what_is_cut_off_a_batch_reads_the_same_whatever_stood_before_and_stands_behind() {
+    let message = |payload: &str| format!("MSG a 1 {}\r\n{payload}\r\n", payload.len());
+    for (before, pong_behind, run_behind) in
+        [("", false, false), ("", true, false), ("+OK\r\n", true, false), ("", true, true), ("", false, true)]
+    {
+        let world = World::new(usize::MAX, usize::MAX, PLAIN);
+        let mut batch = Batch::default();
+        for round in ["one", "another", ""] {
+            let (mut out, mut expected) = (before.as_bytes().to_vec(), before.to_owned());
+            for payload in [round, "x"] {
+                world.deliver(&world.first, payload.as_bytes());
+                expected += &message(payload);
+            }
+            if pong_behind {
+                world.outbox.pong();
+            }
+            if run_behind {
+                world.deliver(&world.second, b"behind");
+                expected += "MSG a 2 6\r\nbehind\r\n";
+            }
+            assert!(world.outbox.take(&mut batch));
+            while !batch.is_empty() {
+                if !batch.take_pong() {
+                    assert!(batch.cut(usize::MAX, usize::MAX).append_to(&mut out).is_none());
+                }
+            }
+            assert_eq!(String::from_utf8(out), Ok(expected), "{before:?} {pong_behind} {run_behind}");
+            assert!(!world.outbox.take(&mut batch));
+            assert_eq!(world.outbox.lock().waiting, Load::default());
+        }
+    }
+}
+
+#[test]
+fn the_room_of_a_batch_shrinks_by_and_by_and_not_below_what_small_ones_need() {
+    let world = World::new(usize::MAX, usize::MAX, PLAIN);
+    let mut batch = Batch::default();
+    let mut pass = |messages: usize, bytes: usize| {
+        (0..messages)
+            .for_each(|_| assert_ne!(world.deliver(&world.first, &vec![b'x'; bytes]), Queued::Refused));
+        assert!(world.outbox.take(&mut batch));
+        batch.cut(usize::MAX, usize::MAX);
+        // Once each for the batch that is filled and the one that is written.
+        batch.reuse();
+        batch.room()
+    };
+    let large = pass(30, 1000);
+    assert!(large >= 30_000);
+    assert_eq!((pass(30, 1000), pass(30, 1000)), (large, large), "what is used stays");
+    assert!(pass(1, 10) < large);
+    let small: Vec<_> = (0..12).map(|_| pass(1, 10)).collect();
+    assert!(small[10..].iter().all(|room| (1..=RETAINED).contains(room)), "{small:?}");
+    assert_eq!(pass(100, 1000), 0, "what is beyond all bounds is given back");
+}
+
 #[test]
 fn messages_of_one_subscription_are_taken_together_up_to_what_is_enough() {
     let world = World::new(usize::MAX, usize::MAX, PLAIN);
@@ -131,7 +189,7 @@ fn the_end_of_a_large_message_is_shared_by_all_who_receive_it() {
         .map(|_| {
             let piece = batch.cut(usize::MAX, usize::MAX);
             assert!(piece.messages == 1 && piece.bytes().len() < 100);
-            piece.shared.expect("shared")
+            piece.shared().expect("shared").clone()
         })
         .collect();
     assert_eq!(shared[0].as_ptr(), shared[1].as_ptr());

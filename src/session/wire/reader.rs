@@ -3,16 +3,13 @@
 use std::ops::Range;
 use std::task::{Context, Poll};
 
-use super::retained;
+use super::{BUSY, retained};
 use crate::limits::Limits;
 use crate::protocol::json::{self, DecodeError, DecodeLimits};
 use crate::protocol::nats::{self, StreamFault};
 use crate::protocol::{Command, Dialect};
 use crate::session::{CloseReason, Transport};
 use crate::websocket::{Decoder, Found, FrameFault, FrameLimits, Incoming};
-
-/// A read that brought as much was a busy one.
-const BUSY: usize = 1024;
 
 /// The reading end.
 pub(in crate::session) struct Reader {
@@ -53,12 +50,6 @@ pub(in crate::session) enum Said<'r> {
     Command(Result<Command<'r>, DecodeError>),
     /// What the NATS dialect says, commands among it.
     Nats(nats::Operation<'r>),
-    /// A command of the NATS dialect, the commonest there is: to publish a payload, and nothing more, where the one before was
-    /// published, without an answer to that.
-    Again {
-        topic: &'r str,
-        payload: &'r [u8],
-    },
     /// Must be answered by a pong with the same payload.
     Ping(&'r [u8]),
     Pong,
@@ -173,12 +164,6 @@ impl Reader {
     ) -> Result<Option<Said<'_>>, CloseReason> {
         let Decoding::Nats(stream) = &mut self.decoding else { return Err(CloseReason::Internal) };
         let bytes = stream.copied.as_deref().unwrap_or(&self.buffer).get(place).unwrap_or_default();
-        if found == nats::Found::Again {
-            return match stream.decoder.again(bytes) {
-                Ok((topic, payload)) => Ok(Some(Said::Again { topic, payload })),
-                Err(fault) => Err(stream_reason(&fault)),
-            };
-        }
         match stream.decoder.get(found, bytes) {
             Ok(operation) => Ok(Some(Said::Nats(operation))),
             Err(fault) => Err(stream_reason(&fault)),

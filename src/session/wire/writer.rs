@@ -7,15 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{HIGH_WATER, retained};
+use super::{BUSY, HIGH_WATER, retained};
 use crate::protocol::nats::{self, Voice};
 use crate::protocol::{Dialect, Event, OpId, json};
 use crate::session::outbound::Piece;
 use crate::session::{CloseReason, Transport};
 use crate::websocket;
-
-/// A write of as much was a busy one.
-const BUSY: usize = 1024;
 
 /// The writing end.
 pub(in crate::session) struct Writer {
@@ -69,14 +66,12 @@ impl Writer {
     }
 
     /// Queues messages that are encoded already.
-    pub(in crate::session) fn messages(&mut self, mut piece: Piece<'_>) {
+    pub(in crate::session) fn messages(&mut self, piece: Piece<'_>) {
         let out = match self.encoding {
             Encoding::Json => &mut self.frames,
             Encoding::Nats(_) => &mut self.stream,
         };
-        let shared = piece.shared.take();
-        piece.append_to(out);
-        if let Some(shared) = shared {
+        if let Some(shared) = piece.append_to(out) {
             self.shared.push((out.len(), shared));
         }
     }

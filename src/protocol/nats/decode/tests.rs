@@ -16,8 +16,17 @@ fn decode_all(stream: &[u8]) -> (Vec<String>, Option<StreamFault>) {
 }
 
 /// The same for a stream that comes in pieces of the given sizes, over and over.
-fn decode_cut(mut stream: &[u8], cuts: &[usize]) -> (Vec<String>, Option<StreamFault>) {
-    let (mut decoder, mut all) = (Decoder::default(), Vec::new());
+fn decode_cut(stream: &[u8], cuts: &[usize]) -> (Vec<String>, Option<StreamFault>) {
+    decode_by(Decoder::default(), stream, cuts)
+}
+
+/// That of a client that wants no `+OK`, as all official ones do, or of one that does.
+fn decoder(verbose: bool) -> Decoder {
+    Decoder { connect: Connect { verbose, ..Connect::default() }, ..Decoder::default() }
+}
+
+fn decode_by(mut decoder: Decoder, mut stream: &[u8], cuts: &[usize]) -> (Vec<String>, Option<StreamFault>) {
+    let mut all = Vec::new();
     for cut in cuts.iter().cycle() {
         let (mut piece, rest) = stream.split_at((*cut).min(stream.len()));
         stream = rest;
@@ -45,6 +54,10 @@ fn decode_cut(mut stream: &[u8], cuts: &[usize]) -> (Vec<String>, Option<StreamF
 /// An operation with its payload, which `Debug` does not show.
 fn told(operation: &Operation<'_>) -> String {
     let payload = match operation {
+        // What it is short for.
+        Operation::Again { topic, payload } => {
+            return told(&Operation::Command(publish(topic, payload, None)));
+        }
         Operation::Command(Command::Publish { payload, headers, .. }) => {
             let headers: Vec<_> = headers.iter().collect();
             format!(" {headers:?} {}", String::from_utf8_lossy(payload.bytes()))
@@ -194,6 +207,26 @@ fn a_publication_in_three_messages_is_one() {
     assert_eq!(decode_cut(b"PUB a 5\r\nhello\r\nPING\r\n", &[9, 5, 2, 6]).0, whole);
 }
 
+#[test]
+fn a_publication_that_repeats_the_line_before_is_told_shortly() {
+    let find = |verbose: bool, next: &[u8]| {
+        let (mut decoder, first) = (decoder(verbose), b"PUB a 1\r\nx\r\n");
+        let (_, found) = decoder.find(first, MAX_PAYLOAD).expect("good");
+        decoder.get(found.expect("whole"), first).expect("good");
+        decoder.find(next, MAX_PAYLOAD).map(|(_, found)| found)
+    };
+    let again = b"PUB a 12\r\nabcdefghijkl\r\n";
+    assert_eq!(find(false, again), Ok(Some(Found::Again)));
+    assert_eq!(find(true, again), Ok(Some(Found::Input)), "it has its `+OK`");
+    for other in ["PUB a r 1\r\nx\r\n", "PUB b 1\r\nx\r\n", "PUB a 1\nx\r\n", "PUB a 1 \r\nx\r\n", "PING\r\n"]
+    {
+        assert_eq!(find(false, other.as_bytes()), Ok(Some(Found::Input)), "{other:?}");
+    }
+    assert_eq!(find(false, b"PUB a 12\r\nabc"), Ok(None), "it is not whole");
+    let too_large = StreamFault::PayloadTooLarge { declared: MAX_PAYLOAD + 1, limit: MAX_PAYLOAD };
+    assert_eq!(find(false, b"PUB a 1025\r\n"), Err(too_large));
+}
+
 proptest! {
     #[test]
     fn how_the_stream_is_cut_changes_nothing(
@@ -204,11 +237,17 @@ proptest! {
     }
 
     #[test]
-    fn what_an_operation_repeats_of_the_one_before_changes_nothing(operations in repetitive()) {
-        let together = decode_all(&operations.concat());
+    fn what_an_operation_repeats_of_the_one_before_changes_nothing(
+        operations in repetitive(),
+        verbose in any::<bool>(),
+        cuts in proptest::collection::vec(1_usize..40, 1..30),
+    ) {
+        let stream = operations.concat();
+        let together = decode_by(decoder(verbose), &stream, &[stream.len().max(1)]);
+        prop_assert_eq!(&decode_by(decoder(verbose), &stream, &cuts), &together);
         let (mut alone, mut fault) = (Vec::new(), None);
         for operation in &operations {
-            let (told, first) = decode_all(operation);
+            let (told, first) = decode_by(decoder(verbose), operation, &[operation.len()]);
             alone.extend(told);
             fault = first;
             if fault.is_some() {
