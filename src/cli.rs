@@ -55,7 +55,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Config {
     /// The configuration file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
     config: PathBuf,
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # README.md and the Python examples against a running gateway. Runs every block of README.md that stands behind the
-# comment `<!-- tested -->`, in the order in which they stand, each as a shell, Python or JavaScript program of its own, and
-# looks for what the block says it prints.
+# comment `<!-- tested -->`, in the order in which they stand, as whichever service the block before left in the shell, and looks
+# for what the block says it prints.
 # Usage: tests/readme.sh    Prints `N passed, N failed`; the exit code is 1 if any failed.
 # Needs a built gateway (cargo build), openssl, curl, python3 with venv; installs what scripts/lib/python.sh and nats.sh say,
 # under target/.
@@ -123,13 +123,20 @@ cut_blocks() {
     ' README.md
 }
 
-# Runs one block. What stands in it behind `# → ` or `// → ` must be in its output.
+# A reader types all of them in one shell.
+SHELL_BLOCK='source "$1/env"; source "$1/identity"; source "$2"; leave_identity "$1"'
+leave_identity() { printf 'export PORTCULLIS_CERT=%q PORTCULLIS_KEY=%q\n' "$PORTCULLIS_CERT" "$PORTCULLIS_KEY" >"$1/identity"; }
+export -f leave_identity
+
+# Runs one block as who the block before left in the shell. What stands in it behind `# → ` or `// → ` must be in its output.
 run_block() {
     local said expected
+    # shellcheck disable=SC1091
+    source "$AREA/identity"
     case $1 in
     *.python) said=$("$PYTHON" "$1" 2>&1) ;;
     *.js) said=$(cd -- "$NODE" && node --input-type=module - <"$1" 2>&1) ;;
-    *) said=$(bash -euo pipefail -c 'source "$1/env" && source "$2"' block "$AREA" "$1" 2>&1) ;;
+    *) said=$(bash -euo pipefail -c "$SHELL_BLOCK" block "$AREA" "$1" 2>&1) ;;
     esac || { printf '%s\n' "$said" && return 1; }
     while IFS= read -r expected; do
         [[ $said == *"$expected"* ]] || { printf 'expected %s in:\n%s\n' "$expected" "$said" && return 1; }
@@ -152,6 +159,7 @@ holds 'Python examples publish and subscribe' python_examples_speak_to_the_gatew
 holds 'Python examples ask and answer' python_requests_are_answered
 holds 'Python examples are told what they may not' python_is_told_what_it_may_not
 cut_blocks
+leave_identity "$AREA"
 for block in "$AREA"/block.*; do
     [[ -f $block ]] || die 'README.md has no tested block'
     holds "README.md: $(head -n 1 "$block")" run_block "$block"

@@ -103,7 +103,7 @@ fn main() -> ExitCode {
         .map(|scenario| Line { scenario, medians: compare(scenario, &contenders, &field, &arguments) })
         .collect();
     let (tables, is_reached) = table::write(&contenders, &lines);
-    println!("{tables}");
+    println!("{} rounds of {} s each.\n\n{tables}", arguments.rounds, arguments.seconds);
     if arguments.check && !is_reached { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

@@ -22,7 +22,7 @@ use crate::trust::pem;
 #[command(group = clap::ArgGroup::new("what").required(true).args(["certificate", "service", "matrix"]))]
 pub struct Arguments {
     /// The configuration file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
     config: PathBuf,
     /// A client's certificate, PEM, its chain behind it.
     #[arg(value_name = "CERT.pem")]

@@ -70,9 +70,14 @@ pub enum Fault {
         "none of the subprotocols offered is spoken here; this gateway speaks portcullis.json.v1 and nats"
     )]
     SubprotocolUnknown,
-    #[error("a subprotocol must be offered at this path; this gateway speaks portcullis.json.v1 and nats")]
+    #[error(
+        "a subprotocol must be offered at this path; this gateway speaks portcullis.json.v1 and nats, and serves NATS clients, \
+         which offer none, at a path of their own, `/nats` unless it is configured otherwise"
+    )]
     SubprotocolMissing,
-    #[error("at this path only nats is spoken, and other subprotocols were offered")]
+    #[error(
+        "at this path only nats is spoken, and other subprotocols were offered; portcullis.json.v1 is spoken at the listener's `path`"
+    )]
     SubprotocolContradicts,
     #[error("the Origin is not allowed")]
     Origin,
