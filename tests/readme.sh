@@ -124,6 +124,7 @@ cut_blocks() {
 }
 
 # A reader types all of them in one shell.
+# shellcheck disable=SC2016 # for the shell of the block
 SHELL_BLOCK='source "$1/env"; source "$1/identity"; source "$2"; leave_identity "$1"'
 leave_identity() { printf 'export PORTCULLIS_CERT=%q PORTCULLIS_KEY=%q\n' "$PORTCULLIS_CERT" "$PORTCULLIS_KEY" >"$1/identity"; }
 export -f leave_identity
