@@ -1,8 +1,9 @@
 //! How names that peers choose are hashed where they are looked up for every message.
 //!
 //! `foldhash` costs a fifth of the standard library's SipHash, and promises less: nobody is to find names that collide without
-//! knowing its seed. So the seed is of the system's generator, once for the process, and the tables that use it are bounded for each
-//! session. Whatever all sessions share stays with SipHash.
+//! knowing its seed. So the seed is of the system's generator, once for the process, and the tables of names that peers choose are
+//! bounded and one session's own. Such names that all sessions share, in the subscriptions' index and the owners of inboxes, stay with
+//! SipHash.
 
 use std::hash::BuildHasher;
 use std::sync::LazyLock;

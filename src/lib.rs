@@ -5,8 +5,8 @@
 //!
 //! - **a connection**: [`connection`] takes a socket through `accept → handshake → identify → upgrade`, under one
 //!   deadline, and hands it to a [`session`];
-//! - **a message**: `session/wire/reader.rs` makes a [`protocol`] command of what was read, `session/inbound.rs` asks the
-//!   [`policy`] for a permit, and gives both to [`routing`], which encodes the message and queues its bytes for every session
+//! - **a message**: `session/wire/reader.rs` makes a [`protocol`] command of what was read, `session/inbound.rs` and `sending.rs` ask the
+//!   [`policy`] for a permit, and give both to [`routing`], which encodes the message and queues its bytes for every session
 //!   that receives it;
 //! - **a change**: [`reload`] notices it, [`load`] reads and checks everything into one [`generation`], and every live
 //!   session is judged by it again, in [`verdict`];

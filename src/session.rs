@@ -21,6 +21,7 @@ mod pace;
 mod reauth;
 mod registry;
 mod requests;
+mod sending;
 mod transport;
 mod wire;
 

@@ -2,24 +2,23 @@
 //!
 //! Each operation is one function that either succeeds with what the peer is told or fails with a [`Fault`], and every
 //! fault is turned into the peer's answer in one place. The policy's rule goes to the audit log; the peer hears only
-//! `forbidden`.
+//! `forbidden`. What sends something stands in `sending.rs`.
 
 use std::mem::take;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::fault::{self, Fault};
 use super::wire::{Reader, Said, Writer};
-use super::{CloseReason, Session, random};
-use crate::policy::{Denial, DenialReason, GroupName, ReplyRights, Rule};
+use super::{CloseReason, Session};
+use crate::policy::{Denial, DenialReason, GroupName, Rule};
 use crate::protocol::json::DecodeError;
 use crate::protocol::nats::Operation;
 use crate::protocol::{
-    self, Challenge, Command, Dialect, ErrorEvent, Event, Headers, OkResult, OpId, Payload, Sid,
+    self, Challenge, Command, Dialect, ErrorEvent, Event, Headers, OkResult, Payload, Sid,
 };
-use crate::routing::{Burst, InboxError, Parcel, requester_token, requester_topic};
-use crate::topic::{Pattern, Topic, is_inbox};
+use crate::routing::InboxError;
+use crate::topic::{Pattern, Topic};
 
 impl Session {
     /// Executes what the peer sent, as long as there is room for the answers and until others have to have their turn. Whether
@@ -277,159 +276,6 @@ impl Session {
         Ok(Outcome::DONE)
     }
 
-    fn publish(
-        &mut self,
-        topic: &str,
-        payload: Payload<'_>,
-        headers: Headers,
-        reply: Option<&str>,
-        now: Instant,
-    ) -> Result<Outcome, Fault> {
-        if is_inbox(topic) {
-            self.send_burst();
-            return self.respond(topic, payload, headers, now);
-        }
-        let reply = reply.map(|reply| self.reply_topic(reply)).transpose()?;
-        let answer_within =
-            reply.as_ref().filter(|reply| reply.is_inbox()).map(|_| self.limits.request_timeout);
-        let taken = self.send(topic, payload, headers, reply.clone(), answer_within)?;
-        Ok(match reply {
-            Some(reply) if taken == Some(0) => Outcome::Unheard(reply),
-            _ => Outcome::DONE,
-        })
-    }
-
-    fn request(
-        &mut self,
-        id: OpId,
-        topic: &str,
-        payload: Payload<'_>,
-        headers: Headers,
-        timeout: Option<Duration>,
-        now: Instant,
-    ) -> Result<Outcome, Fault> {
-        if self.requests.len() >= self.limits.max_requests {
-            return Err(Fault::TooManyRequests(self.limits.max_requests));
-        }
-        let within = timeout.unwrap_or(self.limits.request_timeout).min(self.limits.max_request_timeout);
-        let token = self.requester_token();
-        let number = self.requests.wait(id, now + within);
-        let reply = requester_topic(&token, number);
-        let sent = self.send(topic, payload, headers, reply, Some(within));
-        match sent {
-            Ok(Some(0)) => {
-                self.requests.answered(number);
-                Err(Fault::NoResponders)
-            }
-            Ok(_) => Ok(Outcome::AnsweredLater),
-            Err(fault) => {
-                self.requests.answered(number);
-                Err(fault)
-            }
-        }
-    }
-
-    /// Uses up a right to answer. Nobody publishes into an inbox without one.
-    fn respond(
-        &mut self,
-        reply: &str,
-        payload: Payload<'_>,
-        headers: Headers,
-        now: Instant,
-    ) -> Result<Outcome, Fault> {
-        let Some(permit) = self.rights.take(reply, now.into_std()) else {
-            // A malformed topic is reported as that, not as forbidden.
-            return Err(ReplyRights::denial(&Topic::parse(reply)?).into());
-        };
-        let (from, session) = (&self.standing.identity, self.id);
-        let parcel = Parcel { from, session, payload, headers, reply: None, answer_within: None };
-        self.gateway.router.respond(permit, parcel, &mut self.turn);
-        Ok(Outcome::DONE)
-    }
-
-    /// Publishes under the remembered lane of `topic`, or opens one. How many subscriptions took the message; of one that waits in
-    /// the burst that is not known yet.
-    fn send(
-        &mut self,
-        topic: &str,
-        payload: Payload<'_>,
-        headers: Headers,
-        reply: Option<Topic>,
-        answer_within: Option<Duration>,
-    ) -> Result<Option<usize>, Fault> {
-        let remembered = if self.lanes.goes_on(topic) {
-            self.lanes.last()
-        } else {
-            self.send_burst();
-            self.lanes.get(topic)
-        };
-        let router = &self.gateway.router;
-        let lane = match remembered {
-            Some(lane) => lane,
-            None => {
-                let permit = self.standing.grants.publish(&Topic::parse(topic)?)?;
-                self.lanes.insert(router.lane(permit))
-            }
-        };
-        let (from, session) = (&self.standing.identity, self.id);
-        let parcel = Parcel { from, session, payload, headers, reply, answer_within };
-        let burst = self.burst.get_or_insert_with(Burst::borrowed);
-        if !Burst::takes(&parcel) {
-            router.publish_burst(lane, burst, from, session, &mut self.turn);
-            return Ok(Some(router.publish(lane, parcel, &mut self.turn)));
-        }
-        if burst.takes_more(&parcel.payload) {
-            burst.add(&parcel.payload);
-        } else {
-            router.publish_burst(lane, burst, from, session, &mut self.turn);
-            router.refresh(lane);
-            burst.begin(&parcel.payload, lane.receivers());
-        }
-        Ok(None)
-    }
-
-    /// Sends what was published on one topic and waits.
-    pub(super) fn send_burst(&mut self) {
-        // Taken out, so that nothing goes twice should anything here fail.
-        let Some(mut burst) = self.burst.take() else { return };
-        debug_assert!(burst.is_empty() || self.lanes.last().is_some(), "lanes end behind the burst");
-        if let Some(lane) = self.lanes.last() {
-            let (from, session) = (&self.standing.identity, self.id);
-            self.gateway.router.publish_burst(lane, &mut burst, from, session, &mut self.turn);
-        }
-        self.burst = Some(burst);
-    }
-
-    /// The same, at the end of a turn or of the session.
-    pub(super) fn end_burst(&mut self) {
-        self.send_burst();
-        if let Some(burst) = self.burst.take() {
-            burst.give_back();
-        }
-    }
-
-    fn reply_topic(&self, reply: &str) -> Result<Topic, Fault> {
-        let reply = Topic::parse(reply)?;
-        let service = self.standing.identity.service();
-        let owns = reply
-            .inbox_token()
-            .is_some_and(|token| self.gateway.router.inboxes().is_owned_by(token, service));
-        self.standing.grants.reply_topic(&reply, owns)?;
-        Ok(reply)
-    }
-
-    /// The token of the inbox that the gateway made for this session's requests.
-    fn requester_token(&mut self) -> Box<str> {
-        let (router, outbox) = (&self.gateway.router, &self.outbox);
-        self.requester
-            .get_or_insert_with(|| {
-                let token = requester_token(random());
-                router.register_requester(&token, outbox.clone());
-                token
-            })
-            .clone()
-    }
-
     fn who_am_i(&self) -> protocol::WhoAmI {
         protocol::WhoAmI {
             standing: self.describe(),
@@ -472,7 +318,7 @@ pub(super) struct Answer {
 }
 
 /// What the peer is told of an operation that succeeded.
-enum Outcome {
+pub(super) enum Outcome {
     Done(OkResult),
     /// A message was published that asks for an answer there, and nobody received it.
     Unheard(Topic),
@@ -481,7 +327,7 @@ enum Outcome {
 }
 
 impl Outcome {
-    const DONE: Self = Self::Done(OkResult::Empty);
+    pub(super) const DONE: Self = Self::Done(OkResult::Empty);
 }
 
 fn patterns(rules: &[Rule]) -> Vec<Pattern> {
