@@ -222,8 +222,18 @@ mod revocation {
         bencher.bench_local(|| lists.status(black_box(&chain.links()[0]), now));
     }
 
-    #[divan::bench(sample_size = SOME, args = ENTRIES)]
+    /// Each time by a domain that has not seen the chain.
+    #[divan::bench(sample_count = 50, sample_size = 1, args = ENTRIES)]
     fn verify_a_chain(bencher: Bencher, entries: u32) {
+        let (settings, leaf) = domain(entries);
+        let now = UnixTime::now();
+        bencher
+            .with_inputs(|| trust(settings.clone()))
+            .bench_local_refs(|trust| trust.verify(black_box(&leaf), &[], now).expect("a good chain"));
+    }
+
+    #[divan::bench(sample_size = SOME, args = ENTRIES)]
+    fn verify_a_chain_again(bencher: Bencher, entries: u32) {
         let (settings, leaf) = domain(entries);
         let (trust, now) = (trust(settings), UnixTime::now());
         bencher.bench_local(|| trust.verify(black_box(&leaf), &[], now).expect("a good chain"));

@@ -10,8 +10,11 @@ mod domain;
 mod error;
 pub mod pem;
 mod proof;
+mod remembered;
 pub(crate) mod signed;
 pub mod verifier;
+
+use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
@@ -86,9 +89,9 @@ impl TrustDomains {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<VerifiedChain, VerifyError> {
+    ) -> Result<Arc<VerifiedChain>, VerifyError> {
         check_size(leaf, intermediates)?;
-        let mut verified: Option<VerifiedChain> = None;
+        let mut verified: Option<Arc<VerifiedChain>> = None;
         let mut refusal: Option<VerifyError> = None;
         for domain in &self.domains {
             match (domain.verify(leaf, intermediates, self.anchors, now), &verified) {

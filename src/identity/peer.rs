@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{Cert, VerifiedPath};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{CRLDistributionPoint, DistributionPointName, GeneralName, ParsedExtension};
@@ -19,18 +20,18 @@ use super::der::{self, tag};
 /// A peer that holds the key of a verified chain: it signed the TLS handshake with it, or a challenge on a live session.
 /// What a session, an identity and a verdict demand, since anyone can present certificates that are public. It reads as its chain.
 #[derive(Debug)]
-pub struct VerifiedPeer(VerifiedChain);
+pub struct VerifiedPeer(Arc<VerifiedChain>);
 
 impl VerifiedPeer {
     /// For two places alone: [`capture`](crate::trust::verifier::capture), which sees the handshake through to its end,
     /// and [`prove`](crate::trust::prove), which verifies a signature over a challenge of this gateway's.
-    pub(crate) fn proven(chain: VerifiedChain) -> Self {
+    pub(crate) fn proven(chain: Arc<VerifiedChain>) -> Self {
         Self(chain)
     }
 
     /// The same peer by another path to its certificate. The key it proved to hold is that of the certificate, so a
     /// chain of any other is not taken.
-    pub(crate) fn by_another_path(&self, chain: VerifiedChain) -> Option<Self> {
+    pub(crate) fn by_another_path(&self, chain: Arc<VerifiedChain>) -> Option<Self> {
         (chain.facts.fingerprint() == self.0.facts.fingerprint()).then_some(Self(chain))
     }
 }
@@ -50,6 +51,7 @@ pub struct VerifiedChain {
     anchors: AnchorSetId,
     anchor: Fingerprint,
     facts: CertificateFacts,
+    not_before: u64,
     deadline: u64,
     ended_by: EndedBy,
     links: Box<[PathLink]>,
@@ -85,10 +87,12 @@ impl VerifiedChain {
         links: Box<[PathLink]>,
     ) -> Result<Self, CertificateError> {
         let facts = CertificateFacts::parse(&path.end_entity().der())?;
-        let mut end = facts.not_after();
+        let (mut not_before, mut end) = (facts.not_before(), facts.not_after());
         let mut chain = vec![path.end_entity().der().into_owned()];
         for intermediate in path.intermediate_certificates() {
-            end = end.min(not_after(&intermediate.der())?);
+            let validity = validity(&intermediate.der())?;
+            not_before = not_before.max(validity.0);
+            end = end.min(validity.1);
             chain.push(intermediate.der().into_owned());
         }
         let ended_by = match anchor.is_retiring && anchor.end < end {
@@ -100,6 +104,7 @@ impl VerifiedChain {
             anchors,
             anchor: anchor.fingerprint,
             facts,
+            not_before,
             deadline: end.min(anchor.end),
             ended_by,
             links,
@@ -120,6 +125,11 @@ impl VerifiedChain {
     /// Last second, in Unix seconds, in which every certificate of the path and the anchor are still in date.
     pub fn deadline(&self) -> u64 {
         self.deadline
+    }
+
+    /// Whether every certificate of the path and the anchor are in date.
+    pub(crate) fn is_in_date(&self, now: UnixTime) -> bool {
+        (self.not_before..=self.deadline).contains(&now.as_secs())
     }
 
     /// What sets the deadline.
@@ -226,9 +236,11 @@ fn issuer_id(certificate: &Cert<'_>) -> Result<IssuerId, CertificateError> {
     Ok(IssuerId::of_parts(certificate.subject(), public_key))
 }
 
-fn not_after(certificate: &CertificateDer<'_>) -> Result<u64, CertificateError> {
+/// First and last second of validity, in Unix seconds.
+fn validity(certificate: &CertificateDer<'_>) -> Result<(u64, u64), CertificateError> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::Unreadable)?;
-    unix_seconds(parsed.validity().not_after)
+    let validity = parsed.validity();
+    Ok((unix_seconds(validity.not_before)?, unix_seconds(validity.not_after)?))
 }
 
 /// The URIs of the certificate's CRL distribution points (RFC 5280, 4.2.1.13). A point that is malformed, or stands

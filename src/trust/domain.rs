@@ -13,6 +13,7 @@ use super::anchors::{Anchor, Authorities, IssuingChainError, RetiringAnchor};
 use super::crl;
 use super::crl::{Marks, RevocationLists, RevocationStatus};
 use super::error::{TrustError, VerifyError};
+use super::remembered::{PresentedId, RememberedChains};
 use super::signed::ALGORITHMS;
 use crate::identity::TrustName;
 use crate::identity::certificate::{AnchorSetId, ClientUsage, Fingerprint, IssuerId};
@@ -63,6 +64,7 @@ pub struct TrustDomain {
     revocation: Option<RevocationLists>,
     stale: StaleLists,
     mapping: Arc<Mapping>,
+    remembered: Arc<RememberedChains>,
 }
 
 impl TrustDomain {
@@ -81,7 +83,8 @@ impl TrustDomain {
             return Err(faults);
         }
         let (authorities, mapping) = (Arc::new(authorities), Arc::new(settings.mapping));
-        Ok(Self { name: settings.name, authorities, revocation, stale, mapping })
+        let remembered = Arc::default();
+        Ok(Self { name: settings.name, authorities, revocation, stale, mapping, remembered })
     }
 
     pub fn name(&self) -> &TrustName {
@@ -199,9 +202,34 @@ impl TrustDomain {
         Some(lists)
     }
 
-    /// Finds a path to an anchor on which every certificate is in date and none revoked. Where the first one found ends with a
-    /// retiring anchor, another that lasts longer is preferred: a session must not end with an anchor that it can do without.
+    /// Finds a path to an anchor on which every certificate is in date and none revoked: the one that the same certificates
+    /// had before, as long as it is good, or else by `webpki`.
     pub(super) fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        presented: &[CertificateDer<'_>],
+        anchors: AnchorSetId,
+        now: UnixTime,
+    ) -> Result<Arc<VerifiedChain>, VerifyError> {
+        let id = PresentedId::of(leaf, presented);
+        if let Some(chain) = self.remembered.get(id)
+            && chain.anchors() == anchors
+            && chain.is_in_date(now)
+            && self.check_links(chain.links(), now).is_ok()
+        {
+            return Ok(chain);
+        }
+        let chain = Arc::new(self.find_best_path(leaf, presented, anchors, now)?);
+        // Beside a retiring anchor the best path may be another one tomorrow.
+        if chain.ended_by() == EndedBy::Certificate {
+            self.remembered.keep(id, chain.clone());
+        }
+        Ok(chain)
+    }
+
+    /// Where the first path found ends with a retiring anchor, another that lasts longer is preferred: a session must not end
+    /// with an anchor that it can do without.
+    fn find_best_path(
         &self,
         leaf: &CertificateDer<'_>,
         presented: &[CertificateDer<'_>],

@@ -81,8 +81,18 @@ impl TestCa {
 
     /// A certificate for the key and name of another CA.
     pub(crate) fn cross_sign(&self, other: &Self, serial: u64) -> CertificateDer<'static> {
+        self.cross_sign_with(other, serial, |_| {})
+    }
+
+    pub(crate) fn cross_sign_with(
+        &self,
+        other: &Self,
+        serial: u64,
+        edit: impl FnOnce(&mut CertificateParams),
+    ) -> CertificateDer<'static> {
         let mut params = other.params.clone();
         params.serial_number = Some(serial.into());
+        edit(&mut params);
         params.signed_by(&other.key, &self.issuer()).expect("a certificate").der().clone()
     }
 

@@ -1,6 +1,7 @@
 mod anchors;
 mod differential;
 mod marks;
+mod remembered;
 
 use rcgen::{
     CertificateParams, CrlDistributionPoint, CrlIssuingDistributionPoint, ExtendedKeyUsagePurpose, IsCa,

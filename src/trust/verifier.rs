@@ -20,7 +20,7 @@ use crate::identity::certificate::CertificateId;
 use crate::identity::peer::{VerifiedChain, VerifiedPeer};
 
 tokio::task_local! {
-    static VERDICT: RefCell<Option<Result<VerifiedChain, (VerifyError, CertificateId)>>>;
+    static VERDICT: RefCell<Option<Result<Arc<VerifiedChain>, (VerifyError, CertificateId)>>>;
 }
 
 /// Why a handshake gave no verified peer.
