@@ -215,12 +215,14 @@ impl Router {
     /// Sends the answer to a request: to the session that asked through an inbox of the gateway's, if it still lives,
     /// or to whoever subscribed to the inbox that the request named.
     pub fn respond(&self, permit: PublishPermit, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
-        let Some((token, request)) = requester_address(permit.topic()) else {
+        let inbox = permit.topic().inbox_token();
+        let Some((token, request)) = inbox.and_then(|token| requester_address(token, permit.topic())) else {
             let (session, answer_within) = (parcel.session, parcel.answer_within);
             let message = parcel.message(permit.topic());
             let Turn { scratch, waiting, answer_receivers } = turn;
             let encodings = Encodings::new(&message, None, scratch);
-            self.look_up(permit.topic(), self.shard_of_topic(permit.topic()), answer_receivers);
+            let shard = self.shard_of_key(shard_key(inbox, || permit.topic().first_token()));
+            self.look_up(permit.topic(), shard, answer_receivers);
             let heard =
                 answer_receivers.deliver(&mut Addressed { encodings, session, answer_within, waiting });
             answer_receivers.clear();
@@ -418,8 +420,11 @@ pub fn requester_topic(token: &str, request: u64) -> Option<Topic> {
     Topic::parse(&format!("{INBOX_PREFIX}.{token}.{request}")).ok()
 }
 
-fn requester_address(topic: &Topic) -> Option<(&str, u64)> {
-    let token = topic.inbox_token().filter(|token| token.starts_with(REQUESTER_MARK))?;
+/// Whose request a topic in the inbox of this token answers, and which, if the inbox is one of the gateway's.
+fn requester_address<'t>(token: &'t str, topic: &Topic) -> Option<(&'t str, u64)> {
+    if !token.starts_with(REQUESTER_MARK) {
+        return None;
+    }
     let mut rest = topic.tokens().skip(2);
     let request = rest.next()?.parse().ok()?;
     rest.next().is_none().then_some((token, request))

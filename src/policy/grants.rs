@@ -119,16 +119,16 @@ impl Grants {
         Ok(self.subscribe_permit(pattern, group, filter, &allow.grant))
     }
 
-    /// Whether a message of this service may ask for answers at `reply`: in an inbox of its own, which the caller
-    /// knows, or where it may itself publish. Otherwise the answer would be published with the answerer's rights on
+    /// Whether a message of this service may ask for answers at `reply`: in an inbox of its own, which the caller tells by the
+    /// inbox's token, or where it may itself publish. Otherwise the answer would be published with the answerer's rights on
     /// behalf of one who has none.
-    pub fn reply_topic(&self, reply: &Topic, owns_inbox: bool) -> Result<(), Denial> {
+    pub fn reply_topic(&self, reply: &Topic, owns_inbox: impl FnOnce(&str) -> bool) -> Result<(), Denial> {
         self.connected().map_err(|denial| denial.clone().about(reply))?;
         if reply.is_inbox() {
-            return match (reply.inbox_token(), owns_inbox) {
-                (Some(_), true) => Ok(()),
-                (Some(_), false) => Err(Denial::new(DenialReason::InboxNotOwned, reply)),
-                (None, _) => Err(Denial::new(DenialReason::InboxName, reply)),
+            return match reply.inbox_token().map(owns_inbox) {
+                Some(true) => Ok(()),
+                Some(false) => Err(Denial::new(DenialReason::InboxNotOwned, reply)),
+                None => Err(Denial::new(DenialReason::InboxName, reply)),
             };
         }
         match self.publish(reply) {

@@ -72,10 +72,15 @@ impl SubscribePermit {
         &self.filter
     }
 
+    /// Whether there is anything that the filter takes out.
+    pub(crate) fn is_narrowed(&self) -> bool {
+        !self.filter.is_empty()
+    }
+
     /// Whether the filter takes out a topic of the pattern.
     pub fn filters(&self, topic: &Topic) -> bool {
         // A deny that matches the topic overlaps the pattern, and so is one of the filter's.
-        !self.filter.is_empty() && self.denies.first_matching(topic).is_some()
+        self.is_narrowed() && self.denies.first_matching(topic).is_some()
     }
 
     /// Whether a message on `topic` may be delivered under this permit.

@@ -275,8 +275,8 @@ fn a_group_is_the_services_own_unless_a_grant_names_it() {
 fn a_reply_topic_is_an_own_inbox_or_one_to_publish_on() {
     let grants = billing(orders());
     let inbox = topic(&format!("{INBOX}.1"));
-    assert_eq!(grants.reply_topic(&inbox, true), Ok(()));
-    assert_eq!(grants.reply_topic(&topic("orders.answers"), false), Ok(()));
+    assert_eq!(grants.reply_topic(&inbox, |_| true), Ok(()));
+    assert_eq!(grants.reply_topic(&topic("orders.answers"), |_| false), Ok(()));
     let cases = [
         (inbox.as_str(), false, DenialReason::InboxNotOwned, None),
         ("_INBOX.short.1", true, DenialReason::InboxName, None),
@@ -287,7 +287,7 @@ fn a_reply_topic_is_an_own_inbox_or_one_to_publish_on() {
         ("$JS.ACK.x", false, DenialReason::ReplyTopic, None),
     ];
     for (text, owns, reason, rule) in cases {
-        assert_eq!(why(grants.reply_topic(&topic(text), owns)), Some((reason, rule)), "{text}");
+        assert_eq!(why(grants.reply_topic(&topic(text), |_| owns)), Some((reason, rule)), "{text}");
     }
 }
 
@@ -304,7 +304,7 @@ fn a_request_lends_its_sender_no_rights_of_the_one_who_answers() {
     ]);
     let privileged = topic("admin.shutdown");
     let asker = policy.grants(&service("billing"), &[]);
-    assert!(denied(DenialReason::ReplyTopic)(asker.reply_topic(&privileged, false)));
+    assert!(denied(DenialReason::ReplyTopic)(asker.reply_topic(&privileged, |_| false)));
     let now = std::time::Instant::now();
     let mut rights = ReplyRights::new(8);
     assert!(!rights.grant(privileged.clone(), now + std::time::Duration::from_secs(1), 1, now));

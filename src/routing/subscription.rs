@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -17,6 +17,8 @@ pub struct Subscription {
     /// Changes in place when the policy grants the same pattern in another way, so that no message is lost between
     /// an old subscription and a new one.
     permit: ArcSwap<SubscribePermit>,
+    /// Whether the permit may be a narrowed one, which costs less to know than to look at it for each message.
+    is_narrowed: AtomicBool,
     session: SessionId,
     sid: Sid,
     echo: bool,
@@ -37,6 +39,7 @@ impl Subscription {
     ) -> Self {
         Self {
             pattern: permit.pattern().clone(),
+            is_narrowed: AtomicBool::new(permit.is_narrowed()),
             permit: ArcSwap::from_pointee(permit),
             session,
             sid,
@@ -79,11 +82,15 @@ impl Subscription {
 
     /// Whether a deny of the policy takes `topic` out of this subscription.
     pub fn filters(&self, topic: &Topic) -> bool {
-        self.permit.load().filters(topic)
+        self.is_narrowed.load(Ordering::SeqCst) && self.permit.load().filters(topic)
     }
 
     pub(super) fn set_permit(&self, permit: SubscribePermit) {
+        let is_narrowed = permit.is_narrowed();
+        // Nobody may see a narrowed permit and take it for another.
+        self.is_narrowed.fetch_or(is_narrowed, Ordering::SeqCst);
         self.permit.store(Arc::new(permit));
+        self.is_narrowed.store(is_narrowed, Ordering::SeqCst);
     }
 
     pub(super) fn group(&self) -> Option<GroupScope> {

@@ -146,11 +146,8 @@ impl Session {
 
     fn reply_topic(&self, reply: &str) -> Result<Topic, Fault> {
         let reply = Topic::parse(reply)?;
-        let service = self.standing.identity.service();
-        let owns = reply
-            .inbox_token()
-            .is_some_and(|token| self.gateway.router.inboxes().is_owned_by(token, service));
-        self.standing.grants.reply_topic(&reply, owns)?;
+        let (inboxes, service) = (self.gateway.router.inboxes(), self.standing.identity.service());
+        self.standing.grants.reply_topic(&reply, |token| inboxes.is_owned_by(token, service))?;
         Ok(reply)
     }
 

@@ -232,6 +232,16 @@ proptest! {
     }
 
     #[test]
+    fn what_is_a_topic_at_first_sight_is_one_by_its_tokens(text in "[.a~!]{0,50}|[.*> a\u{7f}ö]{0,20}") {
+        let by_its_tokens = check_tokens(&text, |_, token| match is_wildcard(token) {
+            true => Err(TopicError::WildcardInTopic),
+            false => Ok(()),
+        });
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'*' | b'>'));
+        prop_assert_eq!(is_plainly_a_topic(text.as_bytes()), is_plain && by_its_tokens.is_ok());
+    }
+
+    #[test]
     fn a_topic_and_its_pattern_relate_alike(wanted in any_pattern(), topic in any_topic()) {
         let literal = Pattern::from(&topic);
         prop_assert!(literal.is_literal());

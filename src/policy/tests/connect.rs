@@ -53,7 +53,7 @@ fn to_forbid_the_connection_wins_over_every_grant() {
     assert_eq!(why(grants.publish(&topic("a"))), expected);
     assert_eq!(why(grants.subscribe(&pattern("a"), None)), expected);
     assert_eq!(why(grants.subscribe(&pattern(INBOX), None)), expected);
-    assert_eq!(why(grants.reply_topic(&topic(INBOX), true)), expected);
+    assert_eq!(why(grants.reply_topic(&topic(INBOX), |_| true)), expected);
     let now = std::time::Instant::now();
     assert_eq!(why(grants.response_right(now, now)), expected);
 }

@@ -47,7 +47,7 @@ impl Shape {
         };
         let line = window.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let verb_end = word_end(line);
+        let verb_end = line.iter().position(|byte| is_space(*byte)).unwrap_or(line.len());
         let verb =
             Verb::named(line.get(..verb_end).unwrap_or_default()).ok_or(StreamFault::UnknownOperation)?;
         self.begin(verb, end + 1, 0);
@@ -125,20 +125,18 @@ impl Shape {
         Ok((at(start..start + self.headers), at(start + self.headers..end)))
     }
 
-    fn split(&mut self, line: &[u8], mut at: usize) -> Result<(), StreamFault> {
-        loop {
+    fn split(&mut self, line: &[u8], verb_end: usize) -> Result<(), StreamFault> {
+        let rest = line.get(verb_end..).unwrap_or_default();
+        let spaces = memchr::memchr2_iter(b' ', b'\t', rest).map(|space| verb_end + space);
+        let mut start = verb_end;
+        for end in spaces.chain([line.len()]) {
             // Some clients put two spaces between arguments.
-            while line.get(at).copied().is_some_and(is_space) {
-                at += 1;
+            if start < end {
+                self.add(start, end)?;
             }
-            let rest = line.get(at..).unwrap_or_default();
-            if rest.is_empty() {
-                return Ok(());
-            }
-            let end = at + word_end(rest);
-            self.add(at, end)?;
-            at = end;
+            start = end + 1;
         }
+        Ok(())
     }
 
     fn add(&mut self, start: usize, end: usize) -> Result<(), StreamFault> {
@@ -194,11 +192,6 @@ impl Verb {
             _ => return None,
         })
     }
-}
-
-/// Where the first word ends. Most are shorter than what a search by vectors costs before it begins.
-fn word_end(line: &[u8]) -> usize {
-    line.iter().position(|byte| is_space(*byte)).unwrap_or(line.len())
 }
 
 fn is_space(byte: u8) -> bool {
