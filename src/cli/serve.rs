@@ -1,5 +1,6 @@
 //! `portcullis serve`: logs, server, signals, drain.
 
+use std::hint::black_box;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::server::{Server, StartError};
 
 /// Between two looks at whether log lines were dropped.
 const LOG_CHECK: Duration = Duration::from_secs(10);
+/// Half of what is kept of each thread's heap when it is free.
+const KEPT_HEAP: usize = 4 << 20;
 
 pub(super) fn run(config: &Path) -> Exit {
     let settings = match load::settings(config) {
@@ -32,6 +35,7 @@ pub(super) fn run(config: &Path) -> Exit {
             return Exit::Config;
         }
     };
+    keep_heap();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all();
     if settings.gateway.gather {
@@ -48,6 +52,13 @@ pub(super) fn run(config: &Path) -> Exit {
     // A reload that still reads its files is not waited for.
     runtime.shutdown_background();
     exit
+}
+
+/// glibc gives back to the system what is free at the end of a heap beyond 128 KiB, and large messages have it faulted in again batch
+/// by batch. Freeing a larger block once raises that to twice the block's size (mallopt(3), `M_MMAP_THRESHOLD`); to other
+/// allocators it means nothing.
+fn keep_heap() {
+    drop(black_box(Vec::<u8>::with_capacity(KEPT_HEAP)));
 }
 
 async fn serve(config: &Path, logs: &Logs) -> Exit {
