@@ -7,6 +7,7 @@ mod ends;
 mod messages;
 mod proofs;
 mod reauth;
+mod repeated;
 mod scenarios;
 mod speaker;
 mod verdicts;
