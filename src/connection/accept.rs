@@ -27,8 +27,10 @@ pub struct Listener {
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
+#[error("listener[{index}].address: cannot listen on {address}")]
 pub struct AcceptError {
+    /// Which listener of the configuration, counted from zero as its faults are.
+    pub index: usize,
     pub address: SocketAddr,
     pub source: io::Error,
 }
@@ -42,7 +44,7 @@ impl Listener {
             socket.bind(address)?;
             socket.listen(BACKLOG)
         };
-        let socket = bind().map_err(|source| AcceptError { address, source })?;
+        let socket = bind().map_err(|source| AcceptError { index, address, source })?;
         Ok(Self { gateway, index, socket })
     }
 

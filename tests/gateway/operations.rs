@@ -214,6 +214,7 @@ async fn a_second_gateway_on_the_same_address_is_told_so() {
         Some(StartError::Accept(error)) => {
             assert_eq!(error.address, harness.address);
             assert_eq!(error.source.kind(), std::io::ErrorKind::AddrInUse);
+            assert!(error.to_string().starts_with("listener[0].address: "), "{error}");
             assert!(chain(&error).contains(&harness.address.to_string()));
         }
         other => panic!("{other:?}"),

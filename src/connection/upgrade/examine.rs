@@ -52,7 +52,10 @@ pub enum Fault {
     Host,
     #[error("the target may not have a query string")]
     Query,
-    #[error("there is nothing at this path")]
+    #[error(
+        "there is nothing at this path; sessions are opened at `/`, by NATS clients at `/nats`, unless the listener is configured \
+         otherwise"
+    )]
     Path,
     #[error("the method is not GET")]
     Method,
