@@ -35,13 +35,13 @@ pub async fn serve(socket: TcpStream, peer: SocketAddr, admission: Admission, li
     // Boxed, so that a session does not keep the room that only its opening needs.
     let opening = Box::pin(open(socket, &admission, &listener, &mut record));
     // In one expression: a name for what was opened would keep its room beside the session that it becomes.
-    let session = match timeout_at(deadline, opening).await {
+    let running = match timeout_at(deadline, opening).await {
         Ok(Some((session, stream, early))) => session.run(stream, early),
         Ok(None) => return,
         Err(_) => return record.timed_out(),
     };
     let _admission = admission.opened();
-    let (reason, counts) = session.await;
+    let (reason, counts) = running.await;
     record.closed(reason, counts);
 }
 

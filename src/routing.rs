@@ -215,23 +215,30 @@ impl Router {
     /// Sends the answer to a request: to the session that asked through an inbox of the gateway's, if it still lives,
     /// or to whoever subscribed to the inbox that the request named.
     pub fn respond(&self, permit: PublishPermit, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
-        let inbox = permit.topic().inbox_token();
-        let Some((token, request)) = inbox.and_then(|token| requester_address(token, permit.topic())) else {
-            let (session, answer_within) = (parcel.session, parcel.answer_within);
-            let message = parcel.message(permit.topic());
-            let Turn { scratch, waiting, answer_receivers } = turn;
-            let encodings = Encodings::new(&message, None, scratch);
-            let shard = self.shard_of_key(shard_key(inbox, || permit.topic().first_token()));
-            self.look_up(permit.topic(), shard, answer_receivers);
-            let heard =
-                answer_receivers.deliver(&mut Addressed { encodings, session, answer_within, waiting });
-            answer_receivers.clear();
-            return heard;
-        };
+        match requester_address(permit.topic()) {
+            Some((token, request)) => {
+                self.answer_requester(token, request, parcel.message(permit.topic()), turn)
+            }
+            None => self.answer_inbox(permit.topic(), parcel, turn),
+        }
+    }
+
+    fn answer_requester(&self, token: &str, request: u64, message: Message<'_>, turn: &mut Turn) -> usize {
         let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
         let Some(outbox) = requesters.get(token) else { return 0 };
-        let queued = outbox.respond(request, &parcel.message(permit.topic()));
+        let queued = outbox.respond(request, &message);
         usize::from(turn.waiting.note(queued, outbox))
+    }
+
+    fn answer_inbox(&self, topic: &Topic, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
+        let (session, answer_within) = (parcel.session, parcel.answer_within);
+        let message = parcel.message(topic);
+        let Turn { scratch, waiting, answer_receivers } = turn;
+        let encodings = Encodings::new(&message, None, scratch);
+        self.look_up(topic, self.shard_of_topic(topic), answer_receivers);
+        let heard = answer_receivers.deliver(&mut Addressed { encodings, session, answer_within, waiting });
+        answer_receivers.clear();
+        heard
     }
 
     /// Makes `outbox` reachable for responses under an inbox token that only the gateway knows.
@@ -420,14 +427,11 @@ pub fn requester_topic(token: &str, request: u64) -> Option<Topic> {
     Topic::parse(&format!("{INBOX_PREFIX}.{token}.{request}")).ok()
 }
 
-/// Whose request a topic in the inbox of this token answers, and which, if the inbox is one of the gateway's.
-fn requester_address<'t>(token: &'t str, topic: &Topic) -> Option<(&'t str, u64)> {
-    if !token.starts_with(REQUESTER_MARK) {
-        return None;
-    }
-    let mut rest = topic.tokens().skip(2);
-    let request = rest.next()?.parse().ok()?;
-    rest.next().is_none().then_some((token, request))
+/// Whose request an answer on `topic` is for, and which, if the inbox is one of the gateway's.
+fn requester_address(topic: &Topic) -> Option<(&str, u64)> {
+    let behind = topic.as_str().strip_prefix(INBOX_PREFIX)?.strip_prefix('.')?;
+    let (token, request) = behind.strip_prefix(REQUESTER_MARK).and(behind.split_once('.'))?;
+    Some((token, request.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub enum Recheck {
     /// The anchors are the same, and so is the path.
     Same,
     /// The anchors changed and the chain was verified anew: path, links and deadline may be others.
-    Reverified(Box<VerifiedPeer>),
+    Reverified(VerifiedPeer),
 }
 
 impl TrustDomains {
@@ -128,7 +128,7 @@ impl TrustDomains {
             return Err(VerifyError::TrustRemoved);
         }
         let again = peer.by_another_path(again).ok_or(VerifyError::UnknownIssuer)?;
-        Ok(Recheck::Reverified(Box::new(again)))
+        Ok(Recheck::Reverified(again))
     }
 
     /// The earliest Unix second in which one of the lists is stale that speak for a certificate of this path. `None`

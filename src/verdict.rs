@@ -96,7 +96,7 @@ pub fn judge_again(
         Recheck::Same => peer.clone(),
         Recheck::Reverified(by_another_path) => {
             generation.deny.check(&by_another_path, service)?;
-            Arc::from(by_another_path)
+            Arc::new(by_another_path)
         }
     };
     let identity = generation.trust.identify(&peer)?;

@@ -17,8 +17,8 @@ use crate::server::{Server, StartError};
 
 /// Between two looks at whether log lines were dropped.
 const LOG_CHECK: Duration = Duration::from_secs(10);
-/// Half of what is kept of each thread's heap when it is free.
-const KEPT_HEAP: usize = 4 << 20;
+/// What the allocator keeps of a heap when it is free: as much as a window of large messages takes.
+const KEPT_HEAP_BYTES: usize = 8 << 20;
 
 pub(super) fn run(config: &Path) -> Exit {
     let settings = match load::settings(config) {
@@ -54,11 +54,12 @@ pub(super) fn run(config: &Path) -> Exit {
     exit
 }
 
-/// glibc gives back to the system what is free at the end of a heap beyond 128 KiB, and large messages have it faulted in again batch
-/// by batch. Freeing a larger block once raises that to twice the block's size (mallopt(3), `M_MMAP_THRESHOLD`); to other
-/// allocators it means nothing.
+/// Has the allocator keep [`KEPT_HEAP_BYTES`] at least. glibc gives back to the system whatever is free at the end of a heap beyond
+/// 128 KiB, and large messages have it faulted in again batch by batch. Once a larger block is freed, it keeps twice as much as that,
+/// and takes blocks up to its size from the heap (mallopt(3), `M_MMAP_THRESHOLD`). To call `mallopt` would take unsafe code. Other allocators
+/// do not care.
 fn keep_heap() {
-    drop(black_box(Vec::<u8>::with_capacity(KEPT_HEAP)));
+    drop(black_box(Vec::<u8>::with_capacity(KEPT_HEAP_BYTES / 2)));
 }
 
 async fn serve(config: &Path, logs: &Logs) -> Exit {

@@ -1,4 +1,4 @@
-//! TLS 1.3 with a client certificate. The only place that hands out a [`VerifiedPeer`].
+//! TLS with a client certificate, from which a [`VerifiedPeer`] comes. Another comes only from a proof on a live session.
 
 use std::io;
 use std::sync::Arc;

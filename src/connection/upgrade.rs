@@ -85,7 +85,8 @@ enum Granted {
     Certificate,
 }
 
-/// Reads the request and answers it, with a 101 that is still to be written if `verdict` lets the peer in, still holds, and the request is in order.
+/// Reads the request and answers it, with a 101 that is still to be written if `verdict` lets the peer in, still holds, and the
+/// request is in order.
 pub async fn answer(
     stream: TlsStream<TcpStream>,
     verdict: Result<Admitted, Turned>,

@@ -90,9 +90,9 @@ impl VerifiedChain {
         let (mut not_before, mut end) = (facts.not_before(), facts.not_after());
         let mut chain = vec![path.end_entity().der().into_owned()];
         for intermediate in path.intermediate_certificates() {
-            let validity = validity(&intermediate.der())?;
-            not_before = not_before.max(validity.0);
-            end = end.min(validity.1);
+            let (first, last) = validity(&intermediate.der())?;
+            not_before = not_before.max(first);
+            end = end.min(last);
             chain.push(intermediate.der().into_owned());
         }
         let ended_by = match anchor.is_retiring && anchor.end < end {
@@ -127,7 +127,7 @@ impl VerifiedChain {
         self.deadline
     }
 
-    /// Whether every certificate of the path and the anchor are in date.
+    /// Whether every certificate of the path is in date, and the anchor has not ended.
     pub(crate) fn is_in_date(&self, now: UnixTime) -> bool {
         (self.not_before..=self.deadline).contains(&now.as_secs())
     }

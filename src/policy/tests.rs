@@ -275,7 +275,7 @@ fn a_group_is_the_services_own_unless_a_grant_names_it() {
 fn a_reply_topic_is_an_own_inbox_or_one_to_publish_on() {
     let grants = billing(orders());
     let inbox = topic(&format!("{INBOX}.1"));
-    assert_eq!(grants.reply_topic(&inbox, |_| true), Ok(()));
+    assert_eq!(grants.reply_topic(&inbox, |token| format!("_INBOX.{token}") == INBOX), Ok(()));
     assert_eq!(grants.reply_topic(&topic("orders.answers"), |_| false), Ok(()));
     let cases = [
         (inbox.as_str(), false, DenialReason::InboxNotOwned, None),

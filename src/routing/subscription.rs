@@ -17,8 +17,8 @@ pub struct Subscription {
     /// Changes in place when the policy grants the same pattern in another way, so that no message is lost between
     /// an old subscription and a new one.
     permit: ArcSwap<SubscribePermit>,
-    /// Whether the permit may be a narrowed one, which costs less to know than to look at it for each message.
-    is_narrowed: AtomicBool,
+    /// Costs less to know than to look at the permit for each message.
+    may_be_narrowed: AtomicBool,
     session: SessionId,
     sid: Sid,
     echo: bool,
@@ -39,7 +39,7 @@ impl Subscription {
     ) -> Self {
         Self {
             pattern: permit.pattern().clone(),
-            is_narrowed: AtomicBool::new(permit.is_narrowed()),
+            may_be_narrowed: AtomicBool::new(permit.is_narrowed()),
             permit: ArcSwap::from_pointee(permit),
             session,
             sid,
@@ -82,15 +82,20 @@ impl Subscription {
 
     /// Whether a deny of the policy takes `topic` out of this subscription.
     pub fn filters(&self, topic: &Topic) -> bool {
-        self.is_narrowed.load(Ordering::SeqCst) && self.permit.load().filters(topic)
+        self.may_be_narrowed.load(Ordering::SeqCst) && self.permit.load().filters(topic)
     }
 
+    /// Changes the permit. One at a time: the caller holds the lock of the shard.
     pub(super) fn set_permit(&self, permit: SubscribePermit) {
+        // Set before and cleared behind the permit, so that nobody takes a narrowed one for another.
         let is_narrowed = permit.is_narrowed();
-        // Nobody may see a narrowed permit and take it for another.
-        self.is_narrowed.fetch_or(is_narrowed, Ordering::SeqCst);
+        if is_narrowed {
+            self.may_be_narrowed.store(true, Ordering::SeqCst);
+        }
         self.permit.store(Arc::new(permit));
-        self.is_narrowed.store(is_narrowed, Ordering::SeqCst);
+        if !is_narrowed {
+            self.may_be_narrowed.store(false, Ordering::SeqCst);
+        }
     }
 
     pub(super) fn group(&self) -> Option<GroupScope> {

@@ -1,5 +1,8 @@
 //! THE MESSAGE PATH: frame → command → policy → route → queues of the receivers.
 //!
+//! `take_in` reads what was said; `receive` (in the NATS dialect `receive_nats`, `publish_again`) is one command; `joins_burst` is the
+//! short way of a publication that goes on with the one before, `perform` and `execute` are that of everything else.
+//!
 //! Each operation is one function that either succeeds with what the peer is told or fails with a [`Fault`], and every
 //! fault is turned into the peer's answer in one place. The policy's rule goes to the audit log; the peer hears only
 //! `forbidden`. What sends something stands in `sending.rs`.
@@ -36,8 +39,8 @@ impl Session {
                 is_left = true;
                 break;
             }
-            // Matched as it comes, because to move it first costs as much as to execute what is said most. A verdict that fell since
-            // the last thing said holds for this one.
+            // Matched as it comes: to move it first would cost as much as to execute the commonest of them. A verdict that fell since the
+            // last one holds for this one.
             match reader.next() {
                 Ok(Some(Said::Nats(Operation::Again { topic, payload }))) => {
                     self.judge_again(writer)?;

@@ -23,8 +23,8 @@ const HIGH_WATER: usize = 48 * 1024;
 /// Room that an empty buffer keeps while much passes through it. While little does it keeps none: most sessions are idle, and
 /// each has its buffers.
 const RETAINED_BUSY: usize = 64 * 1024;
-/// A read or a write of as much was a busy one: a dozen small messages, as they come together when many wait for their answers. To
-/// take room for as few anew costs more than they do.
+/// A read or a write of as much was a busy one: a dozen small messages, as they come together when many wait for their answers.
+/// Allocating a buffer for so few each time would cost more than they do themselves.
 const BUSY: usize = 1024;
 
 /// How long a peer has to read the close frame and to answer it.

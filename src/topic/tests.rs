@@ -232,7 +232,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_a_topic_at_first_sight_is_one_by_its_tokens(text in "[.a~!]{0,50}|[.*> a\u{7f}ö]{0,20}") {
+    fn what_is_a_topic_at_first_sight_is_one_by_its_tokens(text in "[.a~!]{0,50}|[.*> a\u{7f}ö]{0,20}|([a~]{1,12}\\.){25,35}[a~.]") {
         let by_its_tokens = check_tokens(&text, |_, token| match is_wildcard(token) {
             true => Err(TopicError::WildcardInTopic),
             false => Ok(()),

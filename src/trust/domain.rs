@@ -203,7 +203,7 @@ impl TrustDomain {
     }
 
     /// Finds a path to an anchor on which every certificate is in date and none revoked: the one that the same certificates
-    /// had before, as long as it is good, or else by `webpki`.
+    /// had before, as long as it is good, even if `webpki` would come to another first.
     pub(super) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
@@ -212,6 +212,7 @@ impl TrustDomain {
         now: UnixTime,
     ) -> Result<Arc<VerifiedChain>, VerifyError> {
         let id = PresentedId::of(leaf, presented);
+        // Copies of a domain share what it remembers, and may stand beside other domains.
         if let Some(chain) = self.remembered.get(id)
             && chain.anchors() == anchors
             && chain.is_in_date(now)

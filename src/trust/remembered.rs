@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::mem::{replace, take};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -11,10 +12,10 @@ use rustls::pki_types::CertificateDer;
 
 use crate::identity::peer::VerifiedChain;
 
-/// Most bytes that the chains of one age are reckoned at: there are two ages, so half of what a trust domain remembers.
-const AGE_BYTES: usize = 4 << 20;
-/// What a chain is reckoned at beside its certificates: the facts read from them, and the tables' room.
-const CHAIN_BYTES: usize = 1024;
+/// Most chains of one age. There are two, so half of what a trust domain remembers.
+const AGE_CHAINS: usize = 4096;
+/// Most bytes of certificates of a chain that is remembered; a longer one is verified each time. It bounds what is read from them too.
+const MOST_BYTES: usize = 8 * 1024;
 
 /// What a peer presented: SHA-256 over its certificates in their order, each behind its length.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,15 +35,16 @@ impl PresentedId {
     }
 }
 
-/// Verified chains by what the peer presented. Those that are used stay; of the others the oldest half goes at a time.
+/// Verified chains by what the peer presented. Those that are asked for stay; of the others the older half goes at a time.
 #[derive(Default)]
 pub(super) struct RememberedChains(Mutex<Ages>);
 
+type Age = HashMap<PresentedId, Arc<VerifiedChain>>;
+
 #[derive(Default)]
 struct Ages {
-    young: HashMap<PresentedId, Arc<VerifiedChain>>,
-    old: HashMap<PresentedId, Arc<VerifiedChain>>,
-    young_bytes: usize,
+    young: Age,
+    old: Age,
 }
 
 impl RememberedChains {
@@ -52,30 +54,33 @@ impl RememberedChains {
             return Some(chain.clone());
         }
         let chain = ages.old.remove(&presented)?;
-        ages.keep(presented, chain.clone());
+        let forgotten = ages.keep(presented, chain.clone());
+        drop(ages);
+        drop(forgotten);
         Some(chain)
     }
 
     pub(super) fn keep(&self, presented: PresentedId, chain: Arc<VerifiedChain>) {
-        self.ages().keep(presented, chain);
+        if chain.chain().iter().map(|each| each.len()).sum::<usize>() <= MOST_BYTES {
+            let forgotten = self.ages().keep(presented, chain);
+            drop(forgotten);
+        }
     }
 
-    /// Nothing in here can be half done.
+    /// Nothing that can panic runs under it.
     fn ages(&self) -> MutexGuard<'_, Ages> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ages {
-    fn keep(&mut self, presented: PresentedId, chain: Arc<VerifiedChain>) {
-        let bytes = chain.chain().iter().map(|each| each.len()).fold(CHAIN_BYTES, usize::saturating_add);
-        if self.young_bytes.saturating_add(bytes) > AGE_BYTES {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
-        }
-        if self.young.insert(presented, chain).is_none() {
-            self.young_bytes = self.young_bytes.saturating_add(bytes);
-        }
+    /// Gives back what is forgotten for it: thousands of chains are better dropped where nobody waits.
+    #[must_use]
+    fn keep(&mut self, presented: PresentedId, chain: Arc<VerifiedChain>) -> Option<Age> {
+        let is_full = self.young.len() >= AGE_CHAINS && !self.young.contains_key(&presented);
+        let forgotten = is_full.then(|| replace(&mut self.old, take(&mut self.young)));
+        self.young.insert(presented, chain);
+        forgotten
     }
 }
 
@@ -112,34 +117,46 @@ mod tests {
         assert_eq!(distinct.len(), ids.len());
     }
 
-    #[test]
-    fn memory_is_bounded_and_what_is_used_stays() {
+    fn verified(edit: impl FnOnce(&mut rcgen::CertificateParams)) -> Arc<VerifiedChain> {
         let root = TestCa::root("root");
         let domains = domains(settings(&[&root], &[], &[root.crl(1, &[])])).expect("a domain");
-        let chain = domains.verify(&root.leaf("orders", 7).der, &[], now()).expect("verified");
-        let remembered = RememberedChains::default();
-        let fit = u32::try_from(AGE_BYTES / (CHAIN_BYTES + chain.chain()[0].len())).expect("small");
-        for number in 0..10 * fit {
+        domains.verify(&root.leaf_with("orders", 7, edit).der, &[], now()).expect("verified")
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_used_stays() {
+        let (remembered, chain) = (RememberedChains::default(), verified(|_| {}));
+        let most = u32::try_from(AGE_CHAINS).expect("small");
+        for number in 0..5 * most {
             remembered.keep(presented(number), chain.clone());
             assert!(remembered.get(presented(0)).is_some(), "{number}");
         }
         let ages = remembered.ages();
-        let most = usize::try_from(fit).expect("small");
-        assert!(ages.young.len() <= most && ages.old.len() <= most);
+        assert!(ages.young.len() <= AGE_CHAINS && ages.old.len() <= AGE_CHAINS);
         drop(ages);
-        assert!(remembered.get(presented(10 * fit - 1)).is_some());
+        assert!(remembered.get(presented(5 * most - 1)).is_some());
         assert!(remembered.get(presented(1)).is_none());
     }
 
     #[test]
-    fn what_is_kept_again_is_reckoned_once() {
-        let root = TestCa::root("root");
-        let domains = domains(settings(&[&root], &[], &[root.crl(1, &[])])).expect("a domain");
-        let chain = domains.verify(&root.leaf("orders", 7).der, &[], now()).expect("verified");
-        let remembered = RememberedChains::default();
-        for _ in 0..10_000 {
-            remembered.keep(presented(1), chain.clone());
+    fn what_is_kept_again_takes_no_place_more() {
+        let (remembered, chain) = (RememberedChains::default(), verified(|_| {}));
+        for number in (0..).take(AGE_CHAINS) {
+            remembered.keep(presented(number), chain.clone());
         }
+        remembered.keep(presented(1), chain);
         assert!(remembered.ages().old.is_empty());
+    }
+
+    #[test]
+    fn a_chain_of_unusual_length_is_not_kept() {
+        let long = |bytes: usize| {
+            let name = rcgen::string::Ia5String::try_from("n".repeat(bytes)).expect("ASCII");
+            verified(|params| params.subject_alt_names.push(rcgen::SanType::DnsName(name)))
+        };
+        let remembered = RememberedChains::default();
+        remembered.keep(presented(1), long(MOST_BYTES - 1024));
+        remembered.keep(presented(2), long(MOST_BYTES));
+        assert_eq!([1, 2].map(|number| remembered.get(presented(number)).is_some()), [true, false]);
     }
 }

@@ -1,6 +1,12 @@
 //! Chains that were verified before: whatever can change about them is judged again.
 
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
 use super::*;
+use crate::identity::certificate::Fingerprint;
+use crate::identity::peer::VerifiedChain;
 
 fn chain(domains: &TrustDomains, leaf: &TestLeaf, seconds: u64) -> Result<Arc<VerifiedChain>, VerifyError> {
     domains.verify(&leaf.der, &[], at(seconds))
@@ -21,8 +27,7 @@ fn a_chain_is_verified_once_for_the_same_certificates() {
 #[test]
 fn what_one_peer_presents_completes_nobody_elses_chain() {
     let pki = TwoTiers::new();
-    let lists = [pki.root.crl(1, &[]), pki.middle.crl(1, &[])];
-    let mut block = settings(&[&pki.root], &[], &lists);
+    let mut block = settings(&[&pki.root], &[], &[]);
     block.revocation = RevocationSettings::DangerNone;
     let domains = domains(block).expect("a domain");
     let leaf = pki.middle.leaf("orders", 7);
@@ -49,15 +54,20 @@ fn dates_count_each_time() {
         params.not_before = date(NOW - 10);
         params.not_after = date(NOW + 10);
     });
-    let mut block = settings(&[&root], &[&middle], &[root.crl(1, &[]), middle.crl(1, &[])]);
+    let mut block = settings(&[&root], &[&middle], &[]);
     block.revocation = RevocationSettings::DangerNone;
     let domains = domains(block).expect("a domain");
     let leaf = middle.leaf("orders", 7);
-    let ends = |seconds| chain(&domains, &leaf, seconds).map(|chain| chain.deadline());
-    for (seconds, is_good) in
-        [(NOW, true), (NOW - 10, true), (NOW + 10, true), (NOW - 11, false), (NOW + 11, false)]
-    {
-        assert_eq!(ends(seconds).ok(), is_good.then_some(NOW + 10), "{seconds}");
+    let first = chain(&domains, &leaf, NOW).expect("verified");
+    for seconds in [NOW - 10, NOW + 10] {
+        assert!(Arc::ptr_eq(&first, &chain(&domains, &leaf, seconds).expect("in date")), "{seconds}");
+    }
+    for seconds in [NOW - 11, NOW + 11] {
+        let refusal = chain(&domains, &leaf, seconds).expect_err("out of date");
+        assert!(
+            matches!(refusal, VerifyError::NotYetValid { .. } | VerifyError::Expired { .. }),
+            "{refusal:?}"
+        );
     }
 }
 
@@ -65,16 +75,16 @@ fn dates_count_each_time() {
 fn revocation_counts_each_time() {
     let pki = TwoTiers::new();
     let leaf = pki.middle.leaf("orders", 7);
-    let newer = |by_root: &[u64], by_middle: &[u64]| {
+    let verdict = |by_root: &[u64], by_middle: &[u64]| {
         let domains = pki.domains(&[], &[]);
-        chain(&domains, &leaf, NOW).expect("verified");
+        let first = chain(&domains, &leaf, NOW).expect("verified");
         let lists = vec![pki.root.crl(2, by_root), pki.middle.crl(2, by_middle)];
         let next = domains.with_newer_lists(&[(name("corp"), lists)], now()).expect("newer lists");
-        chain(&next, &leaf, NOW).map(|_| ())
+        chain(&next, &leaf, NOW).map(|again| Arc::ptr_eq(&first, &again))
     };
-    assert_eq!(newer(&[], &[8]), Ok(()));
-    assert!(matches!(newer(&[], &[7]), Err(VerifyError::Revoked { .. })), "the leaf");
-    assert!(matches!(newer(&[50], &[]), Err(VerifyError::Revoked { .. })), "the intermediate");
+    assert_eq!(verdict(&[], &[8]), Ok(true), "another list forgets nothing");
+    assert!(matches!(verdict(&[], &[7]), Err(VerifyError::Revoked { .. })), "the leaf");
+    assert!(matches!(verdict(&[50], &[]), Err(VerifyError::Revoked { .. })), "the intermediate");
 }
 
 #[test]
@@ -107,11 +117,148 @@ fn a_second_block_that_comes_to_accept_a_remembered_chain_refuses_it() {
     assert_eq!(refusal, Err(VerifyError::AmbiguousTrust { first: name("a"), second: name("b") }));
 }
 
+/// A verdict tells which anchors it rests on, of all blocks together, and those are what a live session is judged again by.
 #[test]
-fn other_anchors_remember_nothing() {
+fn beside_another_block_a_chain_is_verified_anew() {
+    let (root, other) = (TestCa::root("root"), TestCa::root("other"));
+    let block =
+        |ca: &TestCa, trust: &str, claim: &str| named(settings(&[ca], &[], &[ca.crl(1, &[])]), trust, claim);
+    let shared = block(&root, "a", "orders");
+    let alone = TrustDomains::new(vec![shared.clone()]).expect("no conflict");
+    let beside = TrustDomains::new(vec![shared, block(&other, "b", "billing")]).expect("no conflict");
+    let leaf = root.leaf("orders", 7);
+    assert!(chain(&alone, &leaf, NOW).is_ok());
+    let peer = VerifiedPeer::proven(chain(&beside, &leaf, NOW).expect("verified"));
+    assert!(matches!(beside.recheck(&peer, now()), Ok(Recheck::Same)));
+}
+
+#[test]
+fn what_was_loaded_anew_remembers_nothing() {
     let pki = TwoTiers::new();
     let leaf = pki.middle.leaf("orders", 7);
     let first = chain(&pki.domains(&[], &[]), &leaf, NOW).expect("verified");
     let again = chain(&pki.domains(&[], &[]), &leaf, NOW).expect("verified");
     assert!(!Arc::ptr_eq(&first, &again));
+}
+
+/// A session must not end with an anchor that it can do without, and what it can do without changes with time.
+#[test]
+fn a_path_to_a_retiring_anchor_is_looked_for_anew() {
+    let (old, new) = (TestCa::root("old"), TestCa::root("new"));
+    let middle = old.intermediate("middle", 50);
+    let later = new.cross_sign_with(&middle, 60, |params| params.not_before = date(NOW + 60));
+    let mut block = settings(&[&old, &new], &[&middle], &[]);
+    block.revocation = RevocationSettings::DangerNone;
+    block.retire = vec![RetiringAnchor { anchor: Fingerprint::of(&old.der), at: NOW + HOUR }];
+    let domains = domains(block).expect("a domain");
+    let (leaf, presented) = (middle.leaf("orders", 7), [later]);
+    let anchor = |seconds| domains.verify(&leaf.der, &presented, at(seconds)).expect("verified").anchor();
+    assert_eq!(anchor(NOW), Fingerprint::of(&old.der));
+    assert_eq!(anchor(NOW + 60), Fingerprint::of(&new.der));
+}
+
+/// Two roots, an intermediate certified by both for different times, and a leaf below it. The serials are 1 to 3.
+struct Crossed {
+    roots: [TestCa; 2],
+    middle: TestCa,
+    by_second: CertificateDer<'static>,
+    leaf: TestLeaf,
+}
+
+static CROSSED: LazyLock<Crossed> = LazyLock::new(|| {
+    let roots = [TestCa::root("first"), TestCa::root("second")];
+    let middle = roots[0].intermediate_with("middle", 1, |params| {
+        params.not_before = date(NOW - 10 * HOUR);
+        params.not_after = date(NOW + 10 * HOUR);
+    });
+    let by_second = roots[1].cross_sign_with(&middle, 2, |params| {
+        params.not_before = date(NOW - 5 * HOUR);
+        params.not_after = date(NOW + 20 * HOUR);
+    });
+    let leaf = middle.leaf("orders", 3);
+    Crossed { roots, middle, by_second, leaf }
+});
+
+/// What each of the three CAs' lists revokes, and for how many seconds it is fresh.
+type Lists = [(Vec<u64>, u64); 3];
+
+fn lists() -> impl Strategy<Value = Lists> {
+    let list = || (prop::collection::vec(1_u64..5, 0..2), 1..26 * HOUR);
+    [list(), list(), list()]
+}
+
+#[derive(Debug, Clone)]
+struct Block {
+    lists: Lists,
+    accepts_stale: bool,
+    /// When the first root retires.
+    retires: Option<u64>,
+    presents: [bool; 2],
+}
+
+fn block() -> impl Strategy<Value = Block> {
+    let retires = prop::option::of(NOW - 2 * HOUR..NOW + 26 * HOUR);
+    (lists(), any::<bool>(), retires, any::<[bool; 2]>()).prop_map(
+        |(lists, accepts_stale, retires, presents)| Block { lists, accepts_stale, retires, presents },
+    )
+}
+
+impl Crossed {
+    fn sign(&self, lists: &Lists, number: u64) -> Vec<CertificateRevocationListDer<'static>> {
+        let [first, second] = &self.roots;
+        let lists = [first, second, &self.middle].into_iter().zip(lists).map(|(ca, (revoked, lasts))| {
+            ca.crl_with(number, revoked, |params| params.next_update = date(NOW + lasts))
+        });
+        lists.collect()
+    }
+
+    fn domains(&self, block: &Block) -> TrustDomains {
+        let (lists, [first, second]) = (self.sign(&block.lists, 1), &self.roots);
+        let mut settings = settings(&[first, second], &[&self.middle], &[]);
+        settings.retire = block
+            .retires
+            .map(|at| RetiringAnchor { anchor: Fingerprint::of(&first.der), at })
+            .into_iter()
+            .collect();
+        settings.revocation = match block.accepts_stale {
+            true => RevocationSettings::DangerAcceptStale(lists),
+            false => RevocationSettings::Enforced(lists),
+        };
+        domains(settings).expect("a domain")
+    }
+
+    fn presented(&self, block: &Block) -> Vec<CertificateDer<'static>> {
+        let certificates = [&self.middle.der, &self.by_second].into_iter().zip(block.presents);
+        certificates.filter(|(_, is_presented)| *is_presented).map(|(each, _)| each.clone()).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn a_chain_that_was_verified_before_is_judged_as_one_that_was_not(
+        block in block(),
+        newer in lists(),
+        times in [0..52 * HOUR, 0..52 * HOUR],
+    ) {
+        let pki = &*CROSSED;
+        let [first, second] = times.map(|later| at(NOW - 26 * HOUR + later));
+        let presented = pki.presented(&block);
+        let newer = [(name("corp"), pki.sign(&newer, 2))];
+        let (remembering, fresh) = (pki.domains(&block), pki.domains(&block));
+        let before = remembering.verify(&pki.leaf.der, &presented, first);
+        let verdict = |domains: &TrustDomains| {
+            let next = domains.with_newer_lists(&newer, now()).expect("newer lists");
+            next.verify(&pki.leaf.der, &presented, second)
+        };
+        match (verdict(&remembering), verdict(&fresh)) {
+            (Ok(remembered), Ok(found)) => {
+                let is_remembered = before.is_ok_and(|before| Arc::ptr_eq(&before, &remembered));
+                prop_assert!(is_remembered || remembered.chain() == found.chain());
+                prop_assert!(remembered.is_in_date(second));
+            }
+            (remembered, found) => prop_assert_eq!(remembered.map(|_| ()), found.map(|_| ())),
+        }
+    }
 }

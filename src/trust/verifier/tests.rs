@@ -76,9 +76,17 @@ impl World {
         revoked: &[u64],
         client: Option<&TestLeaf>,
     ) -> (Result<VerifiedPeer, CaptureError<std::io::Error>>, Option<AlertDescription>) {
+        self.meet(&self.acceptor(revoked), &self.connector(client)).await
+    }
+
+    /// The same for an acceptor that may have met others before.
+    async fn meet(
+        &self,
+        acceptor: &TlsAcceptor,
+        connector: &TlsConnector,
+    ) -> (Result<VerifiedPeer, CaptureError<std::io::Error>>, Option<AlertDescription>) {
         use tokio::io::AsyncReadExt as _;
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let (acceptor, connector) = (self.acceptor(revoked), self.connector(client));
         let name = ServerName::try_from("gateway").expect("a name");
         let dial = async {
             match connector.connect(name, far).await {
@@ -159,7 +167,7 @@ fn outside_of_a_capture_nobody_is_accepted() {
 async fn a_chain_without_proof_of_the_key_gives_out_nobody() {
     let world = World::new();
     let (client, other) = (world.client(|_| {}), world.client(|_| {}));
-    let stolen = TestLeaf { der: client.der, key: other.key };
+    let stolen = TestLeaf { der: client.der.clone(), key: other.key };
     let resolver = Stolen::new(&stolen);
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -170,13 +178,16 @@ async fn a_chain_without_proof_of_the_key_gives_out_nobody() {
             roots
         })
         .with_client_cert_resolver(Arc::new(resolver));
-    let (near, far) = tokio::io::duplex(64 * 1024);
-    let acceptor = world.acceptor(&[]);
-    let connector = TlsConnector::from(Arc::new(config));
-    let dial =
-        async { connector.connect(ServerName::try_from("gateway").expect("a name"), far).await.map(|_| ()) };
-    let (served, _) = tokio::join!(capture(acceptor.accept(near)), dial);
-    assert!(matches!(served.map(|(_, peer)| peer), Err(CaptureError::Failed(_))));
+    let (acceptor, thief) = (world.acceptor(&[]), TlsConnector::from(Arc::new(config)));
+    // Before and after the certificate's owner was there, by whom its chain is known.
+    for owner in [Some(client), None] {
+        let (served, _) = world.meet(&acceptor, &thief).await;
+        assert!(matches!(served, Err(CaptureError::Failed(_))));
+        if let Some(owner) = owner {
+            let (served, _) = world.meet(&acceptor, &world.connector(Some(&owner))).await;
+            assert!(served.is_ok());
+        }
+    }
 }
 
 /// Presents one peer's certificate and signs with another's key.
