@@ -101,6 +101,9 @@ pub enum ClientUsage {
     Foreign,
 }
 
+/// Bytes that an allocation takes beside its content, at most: a short one is rounded up.
+pub(crate) const ALLOCATION: usize = 32;
+
 /// What a certificate says. No signature is checked by reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFacts {
@@ -187,6 +190,15 @@ impl CertificateFacts {
 
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// Bytes of memory that it takes beside itself, about.
+    pub(crate) fn memory(&self) -> usize {
+        let beside = |value: &Value| match value {
+            Value::Text(text) => text.len() + ALLOCATION,
+            Value::Undecodable { .. } => 0,
+        };
+        self.values.iter().map(|entry| size_of_val(entry) + beside(&entry.1)).sum()
     }
 }
 

@@ -13,7 +13,7 @@ use x509_parser::prelude::FromDer;
 
 use super::TrustName;
 use super::certificate::{
-    AnchorSetId, CertificateError, CertificateFacts, Fingerprint, IssuerId, Serial, unix_seconds,
+    ALLOCATION, AnchorSetId, CertificateError, CertificateFacts, Fingerprint, IssuerId, Serial, unix_seconds,
 };
 use super::der::{self, tag};
 
@@ -152,6 +152,13 @@ impl VerifiedChain {
         &self.chain
     }
 
+    /// Bytes of memory that it takes, about.
+    pub(crate) fn memory(&self) -> usize {
+        let certificates: usize = self.chain.iter().map(|each| each.len() + ALLOCATION).sum();
+        let links: usize = self.links.iter().map(PathLink::memory).sum();
+        size_of::<Self>() + certificates + links + self.facts.memory()
+    }
+
     /// The anchors that the verdict rests on.
     pub(crate) fn anchors(&self) -> AnchorSetId {
         self.anchors
@@ -196,6 +203,11 @@ impl PathLink {
     /// The URIs at which the certificate says its revocation list is found, if it says anything.
     pub(crate) fn distribution_points(&self) -> Option<&[Box<str>]> {
         self.distribution_points.as_deref()
+    }
+
+    fn memory(&self) -> usize {
+        let points = self.distribution_points().unwrap_or_default();
+        size_of::<Self>() + points.iter().map(|uri| size_of_val(uri) + uri.len() + ALLOCATION).sum::<usize>()
     }
 
     #[cfg(test)]

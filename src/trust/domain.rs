@@ -46,6 +46,13 @@ pub enum RevocationSettings {
     DangerNone,
 }
 
+/// A path that was found.
+struct Found {
+    chain: VerifiedChain,
+    /// Whether none was judged bad before it.
+    is_first: bool,
+}
+
 /// What a list past its `nextUpdate` is good for. It revokes what it names in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StaleLists {
@@ -203,7 +210,7 @@ impl TrustDomain {
     }
 
     /// Finds a path to an anchor on which every certificate is in date and none revoked: the one that the same certificates
-    /// had before, as long as it is good, even if `webpki` would come to another first.
+    /// had before, as long as it is good, or else by `webpki`.
     pub(super) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
@@ -220,9 +227,11 @@ impl TrustDomain {
         {
             return Ok(chain);
         }
-        let chain = Arc::new(self.find_best_path(leaf, presented, anchors, now)?);
-        // Beside a retiring anchor the best path may be another one tomorrow.
-        if chain.ended_by() == EndedBy::Certificate {
+        let Found { chain, is_first } = self.find_best_path(leaf, presented, anchors, now)?;
+        let chain = Arc::new(chain);
+        // What was passed over, or came beside the path, may be what is found tomorrow, and so may what lasts longer than a
+        // retiring anchor.
+        if is_first && is_all_of_path(presented, &chain) && chain.ended_by() == EndedBy::Certificate {
             self.remembered.keep(id, chain.clone());
         }
         Ok(chain)
@@ -236,17 +245,17 @@ impl TrustDomain {
         presented: &[CertificateDer<'_>],
         anchors: AnchorSetId,
         now: UnixTime,
-    ) -> Result<VerifiedChain, VerifyError> {
+    ) -> Result<Found, VerifyError> {
         let leaf = EndEntityCert::try_from(leaf)?;
         let configured = self.authorities.intermediates().iter().filter(|each| !presented.contains(each));
         let pool: Vec<CertificateDer<'_>> =
             presented.iter().chain(configured).map(|each| CertificateDer::from(each.as_ref())).collect();
         let found = self.find_path(&leaf, &pool, anchors, 0, now)?;
-        if found.ended_by() == EndedBy::Certificate {
+        if found.chain.ended_by() == EndedBy::Certificate {
             return Ok(found);
         }
-        match self.find_path(&leaf, &pool, anchors, found.deadline().saturating_add(1), now) {
-            Ok(other) if other.deadline() > found.deadline() => Ok(other),
+        match self.find_path(&leaf, &pool, anchors, found.chain.deadline().saturating_add(1), now) {
+            Ok(other) if other.chain.deadline() > found.chain.deadline() => Ok(other),
             _ => Ok(found),
         }
     }
@@ -259,7 +268,7 @@ impl TrustDomain {
         anchors: AnchorSetId,
         least_end: u64,
         now: UnixTime,
-    ) -> Result<VerifiedChain, VerifyError> {
+    ) -> Result<Found, VerifyError> {
         // webpki tries the next path after a refusal, and knows of no reason but its own. The path it gives is the one
         // that was judged good.
         let (refusal, judged) = (RefCell::new(None), RefCell::new(None));
@@ -289,7 +298,7 @@ impl TrustDomain {
         let (anchor, links) = judged.take().ok_or(VerifyError::UnknownIssuer)?;
         let chain = VerifiedChain::new(&path, self.name.clone(), anchors, anchor, links)?;
         match chain.facts().client_usage() {
-            ClientUsage::Stated => Ok(chain),
+            ClientUsage::Stated => Ok(Found { chain, is_first: refusal.take().is_none() }),
             ClientUsage::Unstated | ClientUsage::Foreign => Err(VerifyError::WrongUsage),
         }
     }
@@ -341,6 +350,12 @@ impl TrustDomain {
         }
         refusal.map_or(Ok(()), Err)
     }
+}
+
+/// Whether nothing was presented but certificates of this path, each once.
+fn is_all_of_path(presented: &[CertificateDer<'_>], chain: &VerifiedChain) -> bool {
+    let path = chain.chain().split_first().map_or(&[][..], |(_, issuers)| issuers);
+    presented.len() <= path.len() && presented.iter().all(|each| path.contains(each))
 }
 
 fn load_lists(

@@ -12,10 +12,9 @@ use rustls::pki_types::CertificateDer;
 
 use crate::identity::peer::VerifiedChain;
 
-/// Most chains of one age. There are two, so half of what a trust domain remembers.
-const AGE_CHAINS: usize = 4096;
-/// Most bytes of certificates of a chain that is remembered; a longer one is verified each time. It bounds what is read from them too.
-const MOST_BYTES: usize = 8 * 1024;
+/// Most memory that the chains of one age take: there are two, so half of what a trust domain remembers. Room for some 3,000 chains of
+/// a leaf and an intermediate.
+const AGE_BYTES: usize = 8 << 20;
 
 /// What a peer presented: SHA-256 over its certificates in their order, each behind its length.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +43,7 @@ type Age = HashMap<PresentedId, Arc<VerifiedChain>>;
 #[derive(Default)]
 struct Ages {
     young: Age,
+    young_bytes: usize,
     old: Age,
 }
 
@@ -61,10 +61,8 @@ impl RememberedChains {
     }
 
     pub(super) fn keep(&self, presented: PresentedId, chain: Arc<VerifiedChain>) {
-        if chain.chain().iter().map(|each| each.len()).sum::<usize>() <= MOST_BYTES {
-            let forgotten = self.ages().keep(presented, chain);
-            drop(forgotten);
-        }
+        let forgotten = self.ages().keep(presented, chain);
+        drop(forgotten);
     }
 
     /// Nothing that can panic runs under it.
@@ -77,11 +75,22 @@ impl Ages {
     /// Gives back what is forgotten for it: thousands of chains are better dropped where nobody waits.
     #[must_use]
     fn keep(&mut self, presented: PresentedId, chain: Arc<VerifiedChain>) -> Option<Age> {
-        let is_full = self.young.len() >= AGE_CHAINS && !self.young.contains_key(&presented);
-        let forgotten = is_full.then(|| replace(&mut self.old, take(&mut self.young)));
-        self.young.insert(presented, chain);
+        let bytes = memory(&chain);
+        let is_full = self.young_bytes.saturating_add(bytes) > AGE_BYTES;
+        let forgotten = is_full.then(|| {
+            self.young_bytes = 0;
+            replace(&mut self.old, take(&mut self.young))
+        });
+        let replaced = self.young.insert(presented, chain);
+        self.young_bytes += bytes;
+        self.young_bytes -= replaced.map_or(0, |replaced| memory(&replaced));
         forgotten
     }
+}
+
+/// With the entry that leads to it.
+fn memory(chain: &VerifiedChain) -> usize {
+    chain.memory().saturating_add(size_of::<(PresentedId, Arc<VerifiedChain>)>())
 }
 
 impl fmt::Debug for RememberedChains {
@@ -126,37 +135,44 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
         let (remembered, chain) = (RememberedChains::default(), verified(|_| {}));
-        let most = u32::try_from(AGE_CHAINS).expect("small");
-        for number in 0..5 * most {
+        let most = AGE_BYTES / memory(&chain);
+        let last = u32::try_from(5 * most).expect("small");
+        for number in 0..=last {
             remembered.keep(presented(number), chain.clone());
             assert!(remembered.get(presented(0)).is_some(), "{number}");
         }
         let ages = remembered.ages();
-        assert!(ages.young.len() <= AGE_CHAINS && ages.old.len() <= AGE_CHAINS);
+        assert!(ages.young.len() <= most && ages.old.len() <= most);
         drop(ages);
-        assert!(remembered.get(presented(5 * most - 1)).is_some());
+        assert!(remembered.get(presented(last)).is_some());
         assert!(remembered.get(presented(1)).is_none());
     }
 
+    /// What is read from a certificate may take many times its own bytes.
     #[test]
-    fn what_is_kept_again_takes_no_place_more() {
-        let (remembered, chain) = (RememberedChains::default(), verified(|_| {}));
-        for number in (0..).take(AGE_CHAINS) {
-            remembered.keep(presented(number), chain.clone());
+    fn a_chain_counts_with_all_that_was_read_from_it() {
+        let named = |names: usize| {
+            let name = || rcgen::SanType::DnsName("a".try_into().expect("ASCII"));
+            verified(|params| params.subject_alt_names.extend(std::iter::repeat_with(name).take(names)))
+        };
+        let (one, thousand) = (named(1), named(1_001));
+        let longer = thousand.chain()[0].len() - one.chain()[0].len();
+        assert!(memory(&thousand) - memory(&one) >= longer + 1_000 * 50, "57 bytes a name were measured");
+        let remembered = RememberedChains::default();
+        for number in 0..1_000 {
+            remembered.keep(presented(number), thousand.clone());
         }
-        remembered.keep(presented(1), chain);
-        assert!(remembered.ages().old.is_empty());
+        let ages = remembered.ages();
+        assert!((ages.young.len() + ages.old.len()) * memory(&thousand) <= 2 * AGE_BYTES);
     }
 
     #[test]
-    fn a_chain_of_unusual_length_is_not_kept() {
-        let long = |bytes: usize| {
-            let name = rcgen::string::Ia5String::try_from("n".repeat(bytes)).expect("ASCII");
-            verified(|params| params.subject_alt_names.push(rcgen::SanType::DnsName(name)))
-        };
-        let remembered = RememberedChains::default();
-        remembered.keep(presented(1), long(MOST_BYTES - 1024));
-        remembered.keep(presented(2), long(MOST_BYTES));
-        assert_eq!([1, 2].map(|number| remembered.get(presented(number)).is_some()), [true, false]);
+    fn what_is_kept_again_takes_the_place_of_what_was() {
+        let (remembered, chain) = (RememberedChains::default(), verified(|_| {}));
+        for _ in 0..2 * AGE_BYTES / memory(&chain) {
+            remembered.keep(presented(1), chain.clone());
+        }
+        let ages = remembered.ages();
+        assert_eq!((ages.young_bytes, ages.old.len()), (memory(&chain), 0));
     }
 }
