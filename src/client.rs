@@ -31,6 +31,7 @@ mod connection;
 mod dial;
 mod ending;
 mod error;
+pub(crate) mod escaped;
 mod event;
 mod ledger;
 mod message;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustls::AlertDescription;
 use tokio_tungstenite::tungstenite;
 
+use super::escaped::Escaped;
 use super::refusal::{CloseReason, Refusal};
 use super::wire::{Rejection, WireError};
 use crate::identity::ServiceName;
@@ -130,7 +131,7 @@ fn alert_hint(alert: AlertDescription) -> &'static str {
         AlertDescription::CertificateRevoked => "the certificate is revoked, a new one is needed",
         AlertDescription::AccessDenied => "the certificate is valid but not welcome",
         AlertDescription::BadCertificate | AlertDescription::UnsupportedCertificate => {
-            "check its extended key usage (clientAuth) and that the intermediates are in the file"
+            "check its extended key usage (clientAuth), that it is no CA's own, and that the intermediates are in the file"
         }
         _ => "the gateway's log says why",
     }
@@ -171,7 +172,7 @@ pub enum OperationError {
 
 fn forbidden(service: Option<&ServiceName>, rejection: &Rejection) -> String {
     let Some(topic) = &rejection.topic else {
-        return format!("the policy does not allow it: {}", rejection.reason.escape_debug());
+        return format!("the policy does not allow it: {}", Escaped(&rejection.reason));
     };
     let who = service.map_or_else(|| "this service".to_owned(), |service| format!("`{service}`"));
     let act = match rejection.operation.as_deref() {
@@ -180,7 +181,7 @@ fn forbidden(service: Option<&ServiceName>, rejection: &Rejection) -> String {
         Some("sub") => "subscribe to",
         _ => "use",
     };
-    format!("{who} may not {act} `{}`; `portcullis whoami` lists its grants", topic.escape_debug())
+    format!("{who} may not {act} `{}`; `portcullis whoami` lists its grants", Escaped(topic))
 }
 
 #[cfg(test)]

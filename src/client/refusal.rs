@@ -8,6 +8,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderMap, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::backoff::Pace;
+use super::escaped::Escaped;
 
 /// An HTTP answer in place of 101: `application/problem+json` (RFC 9457), or bare where the HTTP parser refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +67,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the gateway refused with HTTP {}", self.status)?;
         if let Some(kind) = &self.kind {
-            write!(f, " ({})", kind.escape_debug())?;
+            write!(f, " ({})", Escaped(kind))?;
         }
         if let Some(words) = self.detail.as_ref().or(self.title.as_ref()) {
-            write!(f, ": {}", words.escape_debug())?;
+            write!(f, ": {}", Escaped(words))?;
         }
         Ok(())
     }
@@ -119,7 +120,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason.as_str() {
             "" => write!(f, "close code {}", self.code),
-            reason => write!(f, "{} (close code {})", reason.escape_debug(), self.code),
+            reason => write!(f, "{} (close code {})", Escaped(reason), self.code),
         }
     }
 }

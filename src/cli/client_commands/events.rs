@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustls::AlertDescription;
 
 use super::Failure;
+use crate::client::escaped::Escaped;
 use crate::client::{CloseReason, ConnectError, Ending, Event};
 use crate::report::chain;
 
@@ -18,7 +19,7 @@ pub(super) fn line(event: &Event) -> Option<String> {
             Some(format!("{}; trying again in {}", chain(&**error), rounded(*retry_in)))
         }
         Event::SubscriptionLost { pattern, reason } => {
-            Some(format!("lost the subscription to `{pattern}`: {}", reason.escape_debug()))
+            Some(format!("lost the subscription to `{pattern}`: {}", Escaped(reason)))
         }
         _ => None,
     }
@@ -60,7 +61,7 @@ fn of_ending(ending: &Ending) -> String {
 fn closed(reason: &CloseReason) -> String {
     match reason.reason.as_str() {
         "" => format!("closed by the gateway ({})", reason.code),
-        word => format!("closed by the gateway: {} ({})", word.escape_debug(), reason.code),
+        word => format!("closed by the gateway: {} ({})", Escaped(word), reason.code),
     }
 }
 

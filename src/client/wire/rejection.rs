@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::client::escaped::Escaped;
+
 /// An `err` of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
@@ -42,7 +44,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.reason)?;
         match &self.topic {
-            Some(topic) => write!(f, " (topic {})", topic.escape_debug()),
+            Some(topic) => write!(f, " (topic {})", Escaped(topic)),
             None => Ok(()),
         }
     }
@@ -97,7 +99,7 @@ impl fmt::Display for ErrorCode {
             Self::Unavailable => "unavailable",
             Self::ReauthFailed => "reauth_failed",
             Self::Unsupported => "unsupported",
-            Self::Other(code) => return write!(f, "{}", code.escape_debug()),
+            Self::Other(code) => return write!(f, "{}", Escaped(code)),
         })
     }
 }

@@ -82,7 +82,10 @@ pub enum Fault {
         "at this path only nats is spoken, and other subprotocols were offered; portcullis.json.v1 is spoken at the listener's `path`"
     )]
     SubprotocolContradicts,
-    #[error("the Origin is not allowed")]
+    #[error(
+        "the Origin is not allowed: services send none, so tell a library that adds one by itself not to; the page of a browser needs an \
+         entry in the listener's `origins`"
+    )]
     Origin,
 }
 
