@@ -70,6 +70,11 @@ pub enum DenialReason {
 }
 
 impl DenialReason {
+    /// Whether a publication is denied by this for where its answers were to go.
+    pub(crate) fn is_about_reply(self) -> bool {
+        matches!(self, Self::ReplyTopic | Self::InboxNotOwned | Self::InboxName)
+    }
+
     /// A stable label for metrics and audit.
     pub fn as_str(self) -> &'static str {
         match self {

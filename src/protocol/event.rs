@@ -116,6 +116,9 @@ pub struct ErrorEvent {
     /// The topic or pattern as the peer wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<Box<str>>,
+    /// The topic for answers, if it is that which is denied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sid: Option<Sid>,
     /// The group that a subscription named, for the dialect whose clients find it by that.
@@ -141,6 +144,7 @@ impl ErrorEvent {
             id: None,
             op: None,
             topic: None,
+            reply: None,
             sid: None,
             group: None,
             code,

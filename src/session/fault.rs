@@ -74,6 +74,7 @@ impl<'a> Operation<'a> {
             id: self.id,
             op: Some(self.op),
             topic: self.topic.map(|topic| topic.into_owned().into_boxed_str()),
+            reply: fault.denied_reply(self.op),
             sid: self.sid,
             group: self.group.map(|group| group.into_owned().into_boxed_str()),
             code: fault.code(),
@@ -97,6 +98,18 @@ impl Fault {
             Self::Reauth(failed) if failed.error.is_ours() => ErrorCode::Unavailable,
             Self::Reauth(_) => ErrorCode::ReauthFailed,
             Self::Unsupported => ErrorCode::Unsupported,
+        }
+    }
+
+    /// Where answers were to go, if a publication is denied for that.
+    fn denied_reply(&self, op: Op) -> Option<Box<str>> {
+        match (op, self) {
+            (Op::Publish, Self::Forbidden(Denial { why, topic: Some(reply), .. }))
+                if why.is_about_reply() =>
+            {
+                Some(reply.as_str().into())
+            }
+            _ => None,
         }
     }
 
@@ -159,17 +172,8 @@ impl From<Denial> for Fault {
 
 /// The answer to a request whose time is over.
 pub(super) fn timed_out(id: OpId) -> Event {
-    Event::Error(Box::new(ErrorEvent {
-        id: Some(id),
-        op: Some(Op::Request),
-        topic: None,
-        sid: None,
-        group: None,
-        code: ErrorCode::Timeout,
-        reason: "no answer came in time".into(),
-        retry_after: None,
-        challenge: None,
-    }))
+    let event = ErrorEvent::new(ErrorCode::Timeout, "no answer came in time");
+    Event::Error(Box::new(ErrorEvent { id: Some(id), op: Some(Op::Request), ..event }))
 }
 
 /// How often in a row the peer was not understood, or sent too fast.

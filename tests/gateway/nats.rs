@@ -24,6 +24,10 @@ fn publish_refused(topic: &str) -> String {
     violation("Publish", topic)
 }
 
+fn reply_refused(reply: &str) -> String {
+    format!("Permissions Violation for Publish with Reply of \"{reply}\"")
+}
+
 fn subscribe_refused(pattern: &str) -> String {
     violation("Subscription", pattern)
 }

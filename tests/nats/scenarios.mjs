@@ -130,6 +130,10 @@ const scenarios = {
     const { error } = await receive(happened, "error");
     assert.ok(error instanceof errors.PermissionViolationError, error);
     assert.deepEqual([error.operation, error.subject], ["publish", "orders.created"]);
+    billing.publish("services.billing.x", "", { reply: "orders.created" });
+    const { error: ofReply } = await receive(happened, "error");
+    assert.ok(ofReply instanceof errors.PermissionViolationError, ofReply);
+    assert.match(ofReply.message, /with reply of "orders.created"/i);
     await isUsable(billing, "billing");
   }),
 

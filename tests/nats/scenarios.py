@@ -146,6 +146,9 @@ async def publish_refused():
         await billing.publish("orders.created", b"")
         error = str(await errors.next())
         assert error == 'nats: permissions violation for publish to "orders.created"', error
+        await billing.publish("services.billing.x", b"", reply="orders.created")
+        error = str(await errors.next())
+        assert error == 'nats: permissions violation for publish with reply of "orders.created"', error
         await is_usable(billing, "billing")
 
 

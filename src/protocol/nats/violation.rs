@@ -1,4 +1,4 @@
-//! `-ERR` on a session that goes on. Official clients take any text but one of these two for the end of the connection, and some
+//! `-ERR` on a session that goes on. Official clients take any text but one of these three for the end of the connection, and some
 //! of them for the end of all attempts.
 
 use super::headers::HeaderFault;
@@ -12,7 +12,12 @@ pub(super) fn violation(error: &ErrorEvent) -> Option<String> {
         // A subscription that has ended by itself is ended again by most clients.
         Some(Op::Unsubscribe) => return None,
         Some(Op::Subscribe) => subscription(topic, group),
-        _ => publish(topic),
+        _ => match &error.reply {
+            Some(reply) => {
+                format!("Permissions Violation for Publish with Reply of \"{}\"", printable(reply))
+            }
+            None => publish(topic),
+        },
     };
     let why = match error.code {
         ErrorCode::Forbidden => return Some(subject),

@@ -1,6 +1,6 @@
 //! Clients that want what is not theirs: `docs/threat-model.md`, *Messages*, by way of this dialect.
 
-use super::{INBOX, publish_refused, subscribe_refused, until_end};
+use super::{INBOX, publish_refused, reply_refused, subscribe_refused, until_end};
 use crate::harness::nats::{Nats, Said, ask, publish, publish_block, publish_with};
 use crate::harness::{Harness, Setup};
 use crate::messaging::open;
@@ -38,7 +38,7 @@ async fn a_reply_in_a_privileged_topic_lends_a_nats_client_nothing() {
     auditor.subscribe("1", "vault.>").await;
     bank.subscribe("1", "bank.q").await;
     for reply in ["vault.open", "$SYS.REQ.SESSION.WHOAMI", "_INBOX.short", "services.bank.x", INBOX] {
-        assert_eq!(asker.refused(ask("bank.q", reply, "")).await, publish_refused("bank.q"), "{reply}");
+        assert_eq!(asker.refused(ask("bank.q", reply, "")).await, reply_refused(reply), "{reply}");
     }
     bank.nothing_came().await;
     // Where the asker may publish, the message goes out, and the answerer has no right by it.
@@ -96,7 +96,8 @@ async fn nobody_takes_a_nats_clients_inbox_or_publishes_into_it() {
         assert_eq!(nats.refused(publish_with(&topic, "a: b\r\n", "forged")).await, publish_refused(&topic));
     }
     // Nor is another's inbox a place where answers may go.
-    assert_eq!(thief.refused(ask("t", &format!("{INBOX}.1"), "")).await, publish_refused("t"));
+    let reply = format!("{INBOX}.1");
+    assert_eq!(thief.refused(ask("t", &reply, "")).await, reply_refused(&reply));
     owner.nothing_came().await;
     drop(owner);
     harness.sessions(1).await;

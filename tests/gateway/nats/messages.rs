@@ -1,6 +1,6 @@
 //! What arrives where and in which form, and what is refused on a connection that stays.
 
-use super::{numbered, numbers, publish_refused, subscribe_refused};
+use super::{numbered, numbers, publish_refused, reply_refused, subscribe_refused};
 use crate::harness::nats::{Nats, Received, publish, publish_block, publish_with};
 use crate::harness::{Harness, Setup};
 use crate::messaging::open;
@@ -130,7 +130,7 @@ async fn every_refusal_on_a_session_that_stays_is_a_permissions_violation() {
         (publish("orders.x", "payload"), publish_refused("orders.x")),
         (publish("$JS.API.INFO", ""), publish_refused("$JS.API.INFO")),
         (publish("_INBOX.0123456789abcdef.x", ""), publish_refused("_INBOX.0123456789abcdef.x")),
-        (publish("t orders.reply", ""), publish_refused("t")),
+        (publish("t orders.reply", ""), reply_refused("orders.reply")),
         ("SUB quotes.> 9\r\n".into(), subscribe_refused("quotes.>")),
         ("SUB > 9\r\n".into(), subscribe_refused(">")),
         ("SUB orders.internal.x 9\r\n".into(), subscribe_refused("orders.internal.x")),

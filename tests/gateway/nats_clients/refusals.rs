@@ -42,6 +42,10 @@ async fn publish_refused() {
     billing.publish("orders.created", "").await;
     let error = billing.hears_error().await;
     assert_eq!(error, r#"nats: Permissions Violation for Publish to "orders.created""#);
+    let replying = billing.client.publish_with_reply("services.billing.x", "orders.created", "".into());
+    replying.await.expect("sent");
+    let error = billing.hears_error().await;
+    assert_eq!(error, r#"nats: Permissions Violation for Publish with Reply of "orders.created""#);
     is_usable(billing).await;
 }
 

@@ -100,6 +100,7 @@ fn an_error_names_what_failed() {
         id: Some(id(1)),
         op: Some(Op::Publish),
         topic: Some("a".into()),
+        reply: Some("b".into()),
         sid: Some(Sid::from_number(4).expect("small")),
         retry_after: Some(Duration::from_micros(1500)),
         challenge: Some(challenge()),
@@ -107,7 +108,7 @@ fn an_error_names_what_failed() {
     };
     assert_eq!(
         value_of(&Event::Error(Box::new(full))),
-        json!({"op": "err", "id": 1, "failed_op": "pub", "topic": "a", "sid": 4, "code": "rate_limited",
+        json!({"op": "err", "id": 1, "failed_op": "pub", "topic": "a", "reply": "b", "sid": 4, "code": "rate_limited",
             "reason": "slow down", "retry_after_ms": 2, "challenge": CHALLENGE})
     );
 }

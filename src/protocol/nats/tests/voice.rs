@@ -117,6 +117,18 @@ fn every_error_on_a_session_that_goes_on_is_a_permissions_violation() {
 }
 
 #[test]
+fn a_denied_reply_is_named_in_place_of_the_topic() {
+    let event = ErrorEvent {
+        op: Some(Op::Publish),
+        topic: Some("a.b".into()),
+        reply: Some("c'd".into()),
+        ..ErrorEvent::new(ErrorCode::Forbidden, "forbidden")
+    };
+    let expected = "-ERR 'Permissions Violation for Publish with Reply of \"c\u{2019}d\"'\r\n";
+    assert_eq!(said(&mut quiet(), &Event::Error(Box::new(event))), expected);
+}
+
+#[test]
 fn what_a_client_wrote_ends_no_error_early() {
     let cases = [("a'b", "a\u{2019}b"), ("a\"b", "a\u{201d}b"), ("a\u{1b}[2J", "a?[2J"), ("ä日", "ä日")];
     for (topic, shown) in cases {
