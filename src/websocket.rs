@@ -8,7 +8,7 @@
 mod decoder;
 mod encoder;
 
-pub use decoder::{Decoded, Decoder, Found, FrameFault, FrameLimits, Incoming};
+pub use decoder::{Decoded, Decoder, Found, FrameFault, FrameLimits, Incoming, Piece};
 pub use encoder::{
     MAX_CLOSE_REASON_BYTES, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, binary, binary_header, close, header_len,
     header_of, ping, pong, text, text_header,

@@ -49,6 +49,8 @@ impl fmt::Debug for Incoming<'_> {
 pub struct Decoder {
     limits: FrameLimits,
     partial: Option<Partial>,
+    /// A message that is found piece by piece.
+    open: Option<Open>,
 }
 
 /// What a call of [`Decoder::decode`] found.
@@ -68,9 +70,18 @@ pub struct Found {
     place: Option<Range<usize>>,
 }
 
+/// What [`Decoder::find_piece`] found.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// Bytes of a binary message, in the input. There may be none.
+    Bytes(Range<usize>),
+    /// A text message or a control frame.
+    Whole(Found),
+}
+
 impl Decoder {
     pub fn new(limits: FrameLimits) -> Self {
-        Self { limits, partial: None }
+        Self { limits, partial: None, open: None }
     }
 
     /// The next message or control frame at the beginning of `input`: [`Self::find`] and [`Self::get`].
@@ -104,6 +115,51 @@ impl Decoder {
         }
     }
 
+    /// Like [`Self::find`], for a dialect whose messages are pieces of a stream: of a binary message whatever has arrived is found,
+    /// so that it may be of any length, and holds no memory.
+    #[inline(always)]
+    pub fn find_piece(&mut self, input: &mut [u8]) -> Result<(usize, Option<Piece>), FrameFault> {
+        let mut start = 0;
+        if self.open.as_ref().is_none_or(|open| open.left == 0) {
+            self.partial.take_if(|partial| partial.is_whole);
+            let Some(head) = Head::read(input)? else { return Ok((0, None)) };
+            if !self.begins_piece(&head)? {
+                return self.find_whole(input);
+            }
+            start = head.bytes;
+        }
+        let Some(open) = &mut self.open else { return Ok((0, None)) };
+        let length = open.unmask(input.get_mut(start..).unwrap_or_default());
+        if open.left == 0 && open.is_final {
+            self.open = None;
+        }
+        let end = start + length;
+        Ok((end, (end > 0).then_some(Piece::Bytes(start..end))))
+    }
+
+    #[cold]
+    fn find_whole(&mut self, input: &mut [u8]) -> Result<(usize, Option<Piece>), FrameFault> {
+        let (used, found) = self.find(input)?;
+        Ok((used, found.map(Piece::Whole)))
+    }
+
+    /// Whether a frame is found piece by piece, and not as a whole.
+    fn begins_piece(&mut self, head: &Head) -> Result<bool, FrameFault> {
+        let fragments = match (&self.open, head.opcode) {
+            (_, OpCode::Control(_)) => return Ok(false),
+            (Some(open), OpCode::Data(Data::Continue)) => open.fragments,
+            (Some(_), OpCode::Data(_)) => return Err(FrameFault::MessageInterrupted),
+            (None, OpCode::Data(Data::Binary)) if self.partial.is_none() => 0,
+            (None, OpCode::Data(_)) => return Ok(false),
+        };
+        if fragments >= self.limits.max_fragments {
+            return Err(FrameFault::TooManyFragments { limit: self.limits.max_fragments });
+        }
+        let &Head { length, mask, is_final, .. } = head;
+        self.open = Some(Open { left: length, mask, is_final, fragments: fragments + 1 });
+        Ok(true)
+    }
+
     /// What was found in `input`.
     pub fn get<'d>(&'d self, found: Found, input: &'d [u8]) -> Result<Incoming<'d>, FrameFault> {
         let bytes = found.place.map(|place| input.get(place).unwrap_or_default());
@@ -122,7 +178,7 @@ impl Decoder {
 
     /// Whether a message has begun whose end has not come yet.
     pub fn is_mid_message(&self) -> bool {
-        self.partial.is_some()
+        self.partial.is_some() || self.open.is_some()
     }
 
     /// Judges a frame by its header alone, before its payload is waited for.
@@ -167,11 +223,6 @@ impl Found {
     /// Whether it is a message, and no control frame.
     pub fn is_message(&self) -> bool {
         matches!(self.opcode, OpCode::Data(_))
-    }
-
-    /// Where it lies in the input, if it is a binary message in one frame: then there is nothing more to be checked.
-    pub fn binary(&self) -> Option<Range<usize>> {
-        self.place.clone().filter(|_| self.opcode == OpCode::Data(Data::Binary))
     }
 
     /// Where it lies in the input, unless it was put together from fragments.
@@ -222,6 +273,31 @@ impl Partial {
 impl fmt::Debug for Partial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Partial({}, {} bytes, {} fragments)", self.kind, self.bytes.len(), self.fragments)
+    }
+}
+
+/// A binary message of which pieces were found, and more is to come.
+#[derive(Debug)]
+struct Open {
+    /// Bytes of its frame that are to come.
+    left: u64,
+    /// As it lies upon the first of them.
+    mask: [u8; 4],
+    is_final: bool,
+    /// Frames of the message so far.
+    fragments: usize,
+}
+
+impl Open {
+    /// Takes the mask off what `input` has of the frame, and tells how much that is.
+    fn unmask(&mut self, input: &mut [u8]) -> usize {
+        let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
+        mask(input.get_mut(..length).unwrap_or_default(), self.mask);
+        self.left -= length as u64;
+        if self.left > 0 {
+            self.mask.rotate_left(length % 4);
+        }
+        length
     }
 }
 

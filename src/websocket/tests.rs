@@ -121,6 +121,42 @@ fn a_declared_length_takes_no_memory() {
 }
 
 #[test]
+fn a_message_beyond_any_bound_is_found_as_it_comes() {
+    let mut decoder = Decoder::new(LIMITS);
+    let mut head = declared(u64::MAX >> 1);
+    let length = head.len();
+    let found = decoder.find_piece(&mut head).expect("no fault");
+    assert!(matches!(found, (used, Some(Piece::Bytes(place))) if used == length && place.is_empty()));
+    for _ in 0..100 {
+        let mut bytes = [7; 1001];
+        let found = decoder.find_piece(&mut bytes).expect("no fault");
+        assert!(matches!(found, (1001, Some(Piece::Bytes(place))) if place == (0..1001)));
+        assert_eq!(bytes, [7; 1001], "its mask is of zeros");
+    }
+    assert!(matches!(decoder.find_piece(&mut []), Ok((0, None))));
+    assert!(decoder.is_mid_message());
+}
+
+#[test]
+fn a_message_that_is_found_in_pieces_keeps_to_the_rules_all_the_same() {
+    let open = || client(BINARY, false, b"a");
+    let flood = [open(), client(MORE, false, b"").repeat(8)].concat();
+    let cases = [
+        ("continuation", client(MORE, true, b"a"), FrameFault::NothingToContinue),
+        ("interruption", [open(), client(BINARY, true, b"b")].concat(), FrameFault::MessageInterrupted),
+        ("interruption by text", [open(), client(TEXT, true, b"b")].concat(), FrameFault::MessageInterrupted),
+        ("text, interrupted", [client(TEXT, false, b"a"), open()].concat(), FrameFault::MessageInterrupted),
+        ("long text", declared_text(64 * 1024 + 1), too_large(64 * 1024 + 1)),
+        ("empty fragments", flood, FrameFault::TooManyFragments { limit: 8 }),
+        ("cut ping", [open(), client(PING, false, b"")].concat(), FrameFault::ControlFragmented),
+        ("unmasked", vec![0x82, 1, b'a'], FrameFault::NotMasked),
+    ];
+    for (name, bytes, fault) in cases {
+        assert_eq!(pieces_cut(&bytes, &[bytes.len()]).1, Some(fault), "{name}");
+    }
+}
+
+#[test]
 fn the_fragment_bound_allows_what_it_says() {
     let bytes =
         [client(TEXT, false, b"a"), client(MORE, false, b"b").repeat(6), client(MORE, true, b"c")].concat();
@@ -204,6 +240,22 @@ proptest! {
     }
 
     #[test]
+    fn pieces_are_the_bytes_of_the_messages(stream in stream(), cuts in proptest::collection::vec(1_usize..9, 1..40)) {
+        let ((pieces, rest, is_open), fault) = pieces_cut(&stream, &cuts);
+        let (all, expected) = decode_all(&stream);
+        prop_assert_eq!(fault, expected);
+        let (binary, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|heard| matches!(heard, Heard::Binary(_)));
+        prop_assert_eq!(rest, others);
+        let binary: Vec<u8> = binary.into_iter().flat_map(|heard| match heard {
+            Heard::Binary(bytes) => bytes,
+            _ => Vec::new(),
+        }).collect();
+        // Those of a message that does not end are found too.
+        let are_equal = if is_open { pieces.starts_with(&binary) } else { pieces == binary };
+        prop_assert!(are_equal);
+    }
+
+    #[test]
     fn any_bytes_end_in_messages_or_a_fault(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
         prop_assert_eq!(decode_cut(&bytes, &[1]), decode_all(&bytes));
     }
@@ -249,6 +301,12 @@ fn declared(length: u64) -> Vec<u8> {
     [&[0x82, 0xff][..], &length.to_be_bytes(), &[0; 4]].concat()
 }
 
+fn declared_text(length: u64) -> Vec<u8> {
+    let mut head = declared(length);
+    head[0] = 0x81;
+    head
+}
+
 fn flip(mut frame: Vec<u8>, bits: u8) -> Vec<u8> {
     frame[0] ^= bits;
     frame
@@ -278,6 +336,45 @@ impl From<Incoming<'_>> for Heard {
             Incoming::Close { code, reason } => Self::Close { code, reason: reason.into() },
         }
     }
+}
+
+/// The bytes of binary messages, found as they arrive in chunks of the given sizes, whatever else was said, and whether a message
+/// is still open.
+fn pieces_cut(mut bytes: &[u8], cuts: &[usize]) -> ((Vec<u8>, Vec<Heard>, bool), Option<FrameFault>) {
+    let (mut decoder, mut buf) = (Decoder::new(LIMITS), Vec::new());
+    let (mut pieces, mut others) = (Vec::new(), Vec::new());
+    let fault = 'all: {
+        for cut in cuts.iter().cycle() {
+            let (chunk, rest) = bytes.split_at((*cut).min(bytes.len()));
+            bytes = rest;
+            buf.extend_from_slice(chunk);
+            loop {
+                let (used, found) = match decoder.find_piece(&mut buf) {
+                    Ok(found) => found,
+                    Err(fault) => break 'all Some(fault),
+                };
+                let is_something = found.is_some();
+                match found {
+                    Some(Piece::Bytes(place)) => pieces.extend_from_slice(&buf[place]),
+                    Some(Piece::Whole(found)) => match decoder.get(found, &buf) {
+                        Ok(incoming) => others.push(incoming.into()),
+                        Err(fault) => break 'all Some(fault),
+                    },
+                    None => {}
+                }
+                buf.drain(..used);
+                if !is_something {
+                    break;
+                }
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        None
+    };
+    let is_open = fault.is_some() || decoder.is_mid_message();
+    ((pieces, others, is_open), fault)
 }
 
 fn text_in(text: &str) -> Heard {

@@ -195,6 +195,18 @@ const scenarios = {
     assert.throws(() => checkout.publish("services.checkout.large", Buffer.alloc(MAX_PAYLOAD + 1)));
   }),
 
+  // The client gathers them in one message of the WebSocket.
+  many_large_at_once: () => session("checkout", async (checkout) => {
+    const own = await subscribed(checkout, "services.checkout.>");
+    const large = Array.from({ length: 5 }, () => randomBytes(MAX_PAYLOAD));
+    for (const payload of large) {
+      checkout.publish("services.checkout.large", payload);
+    }
+    for (const payload of large) {
+      assert.ok(payload.equals((await receive(own)).data));
+    }
+  }),
+
   credentials_in_connect: async () => {
     for (const options of [{ user: "billing", pass: "secret" }, { token: "billing" }]) {
       const { service } = await session("checkout", identity, options);

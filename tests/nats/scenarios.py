@@ -226,6 +226,16 @@ async def max_payload():
             pass
 
 
+async def many_large_at_once():
+    async with session("checkout") as checkout:
+        own = await subscribed(checkout, "services.checkout.>")
+        large = [os.urandom(MAX_PAYLOAD) for _ in range(5)]
+        for payload in large:
+            await checkout.publish("services.checkout.large", payload)
+        for payload in large:
+            assert (await receive(own)).data == payload
+
+
 async def identity(client):
     answer = await client.request("$SYS.REQ.SESSION.WHOAMI", b"", PATIENCE_SECONDS)
     return json.loads(answer.data)

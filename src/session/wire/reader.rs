@@ -9,7 +9,7 @@ use crate::protocol::json::{self, DecodeError, DecodeLimits};
 use crate::protocol::nats::{self, StreamFault};
 use crate::protocol::{Command, Dialect};
 use crate::session::{CloseReason, Transport};
-use crate::websocket::{Decoder, Found, FrameFault, FrameLimits, Incoming};
+use crate::websocket::{Decoder, Found, FrameFault, FrameLimits, Incoming, Piece};
 
 /// The reading end.
 pub(in crate::session) struct Reader {
@@ -35,13 +35,13 @@ enum Decoding {
     Nats(Box<Stream>),
 }
 
-/// A stream of operations, and what is left of the message that brings the next.
+/// A stream of operations, and what is left of its bytes that were found last.
 #[derive(Default)]
 struct Stream {
     decoder: nats::Decoder,
-    /// Where it lies in the buffer.
-    rest: Range<usize>,
-    /// It itself, if its fragments were put together.
+    /// Where they lie in the buffer.
+    left: Range<usize>,
+    /// They themselves, if the fragments of a text were put together.
     copied: Option<Vec<u8>>,
 }
 
@@ -113,26 +113,32 @@ impl Reader {
                 return self.operation(found, place);
             }
             let input = self.buffer.get_mut(self.start..).unwrap_or_default();
-            let (used, found) = self.decoder.find(input).map_err(|fault| reason_of(&fault))?;
+            let found = match &self.decoding {
+                Decoding::Json => {
+                    self.decoder.find(input).map(|(used, found)| (used, found.map(Piece::Whole)))
+                }
+                Decoding::Nats(_) => self.decoder.find_piece(input),
+            };
+            let (used, found) = found.map_err(|fault| reason_of(&fault))?;
             let frames = self.start..self.start + used;
             self.start = frames.end;
-            let Some(found) = found else {
-                self.rest();
-                break;
-            };
-            match (&mut self.decoding, found.is_message()) {
-                (Decoding::Nats(stream), true) => {
-                    if let Some(place) = found.binary() {
-                        let start = frames.start;
-                        (stream.rest, stream.copied) = (start + place.start..start + place.end, None);
-                        continue;
-                    }
-                    let input = self.buffer.get(frames.clone()).unwrap_or_default();
-                    let place = found.place();
-                    let message = self.decoder.get(found, input).map_err(|fault| reason_of(&fault))?;
-                    stream.go_on_with(message, place, frames.start);
+            match (found, &mut self.decoding) {
+                (None, _) => {
+                    self.rest();
+                    break;
                 }
-                _ => return self.said(found, frames).map(Some),
+                (Some(Piece::Bytes(place)), Decoding::Nats(stream)) => {
+                    stream.left = frames.start + place.start..frames.start + place.end;
+                }
+                (Some(Piece::Whole(found)), Decoding::Nats(stream)) if found.is_message() => {
+                    let place = found.place();
+                    let input = self.buffer.get(frames.clone()).unwrap_or_default();
+                    let text = self.decoder.get(found, input).map_err(|fault| reason_of(&fault))?;
+                    stream.go_on_with(text, place, frames.start);
+                }
+                (Some(Piece::Whole(found)), _) => return self.said(found, frames).map(Some),
+                // Whose messages are commands finds no pieces.
+                (Some(Piece::Bytes(_)), Decoding::Json) => return Err(CloseReason::Internal),
             }
         }
         if self.at_end && !self.fresh { Err(CloseReason::PeerGone) } else { Ok(None) }
@@ -192,27 +198,23 @@ impl Stream {
         buffer: &[u8],
         max_payload: usize,
     ) -> Result<Option<(nats::Found, Range<usize>)>, CloseReason> {
-        if self.rest.is_empty() {
+        if self.left.is_empty() {
             self.copied = None;
             return Ok(None);
         }
-        let place = self.rest.clone();
+        let place = self.left.clone();
         let bytes = self.copied.as_deref().unwrap_or(buffer).get(place.clone()).unwrap_or_default();
         let (used, found) = self.decoder.find(bytes, max_payload).map_err(|fault| stream_reason(&fault))?;
-        self.rest.start += used;
+        self.left.start += used;
         Ok(found.map(|found| (found, place)))
     }
 
-    /// Goes on with a message: in the buffer, where it lies at `place` behind `start`, or, put together from fragments, in a copy.
+    /// Goes on with a text: in the buffer, where it lies at `place` behind `start`, or, put together from fragments, in a copy.
     fn go_on_with(&mut self, message: Incoming<'_>, place: Option<Range<usize>>, start: usize) {
-        let bytes = match message {
-            Incoming::Text(text) => text.as_bytes(),
-            Incoming::Binary(bytes) => bytes,
-            Incoming::Ping(_) | Incoming::Pong(_) | Incoming::Close { .. } => &[],
-        };
-        (self.rest, self.copied) = match place {
+        let Incoming::Text(text) = message else { return };
+        (self.left, self.copied) = match place {
             Some(place) => (start + place.start..start + place.end, None),
-            None => (0..bytes.len(), Some(bytes.to_vec())),
+            None => (0..text.len(), Some(text.into())),
         };
     }
 }

@@ -7,7 +7,7 @@ use super::{Closed, Harness, Issued, Profile};
 
 /// One session in the NATS dialect, seen from the service's side.
 pub struct Nats {
-    raw: Raw,
+    pub raw: Raw,
     stream: Vec<u8>,
     /// What the gateway said first.
     pub info: Value,

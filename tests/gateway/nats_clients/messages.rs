@@ -124,6 +124,20 @@ async fn max_payload() {
 }
 
 #[tokio::test]
+async fn many_large_at_once() {
+    let harness = Harness::start().await;
+    let checkout = Session::checkout(&harness).await;
+    let mut own = checkout.subscribed("services.checkout.own.>").await;
+    let large: Vec<Vec<u8>> = (0..5).map(|number| vec![number; MAX_PAYLOAD]).collect();
+    for payload in &large {
+        checkout.publish("services.checkout.own.large", payload.clone()).await;
+    }
+    for payload in large {
+        assert!(next(&mut own).await.payload == payload);
+    }
+}
+
+#[tokio::test]
 async fn json_to_nats() {
     let harness = Harness::start().await;
     let billing = Session::billing(&harness).await;
