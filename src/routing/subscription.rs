@@ -23,11 +23,17 @@ pub struct Subscription {
     sid: Sid,
     echo: bool,
     outbox: Arc<Outbox>,
-    delivered: AtomicU64,
+    /// Messages counted in, and above [`COUNT_BITS`] how often its end was changed: a publisher that did not see the last change
+    /// counts nothing in.
+    counted_in: AtomicU64,
     written: AtomicU64,
     /// Messages in all after which it ends; `u64::MAX` is never.
     most: AtomicU64,
 }
+
+/// Bits of the count of messages: nine years of a million a second.
+const COUNT_BITS: u32 = 48;
+const ONE_CHANGE: u64 = 1 << COUNT_BITS;
 
 impl Subscription {
     pub(super) fn new(
@@ -45,7 +51,7 @@ impl Subscription {
             sid,
             echo,
             outbox,
-            delivered: AtomicU64::new(0),
+            counted_in: AtomicU64::new(0),
             written: AtomicU64::new(0),
             most: AtomicU64::new(u64::MAX),
         }
@@ -66,7 +72,7 @@ impl Subscription {
 
     /// Lets it end by itself after `most` messages in all. Whether so many were written already.
     pub fn end_after(&self, most: u64) -> bool {
-        self.most.store(most, Ordering::SeqCst);
+        self.set_most(most);
         self.may_write() == 0
     }
 
@@ -108,43 +114,47 @@ impl Subscription {
 
     /// Receives nothing any more, and what waits for it is dropped.
     pub fn end(&self) {
-        self.most.store(0, Ordering::SeqCst);
+        self.set_most(0);
     }
 
     /// Has its last message with what was counted in so far.
     pub(super) fn finish(&self) {
         let most = self.most.load(Ordering::SeqCst);
-        loop {
-            let delivered = self.delivered.load(Ordering::SeqCst);
-            self.most.store(delivered.min(most), Ordering::SeqCst);
-            // A publisher that came in between may not have seen the end; then it moves behind its message.
-            if self.delivered.load(Ordering::SeqCst) <= delivered {
-                return;
-            }
-        }
+        let counted_in = self.set_most(0);
+        self.most.store(counted_in.min(most), Ordering::SeqCst);
+    }
+
+    /// Changes its end, and tells what was counted in up to then. Only its session does, one at a time.
+    fn set_most(&self, most: u64) -> u64 {
+        self.most.store(most, Ordering::SeqCst);
+        count(self.counted_in.fetch_add(ONE_CHANGE, Ordering::SeqCst))
     }
 
     /// Counts a message that the gateway itself wrote to the session for it.
     pub fn count_own(&self) {
-        self.delivered.fetch_add(1, Ordering::SeqCst);
+        self.counted_in.fetch_add(1, Ordering::SeqCst);
         self.count_written(1);
     }
 
     /// Counts messages in, as many of them as come before it had its last. How many.
-    pub(super) fn take(&self, messages: usize) -> usize {
-        let mut taken = 0;
+    pub(super) fn admit(&self, messages: usize) -> usize {
+        let mut admitted = 0;
         // Nothing is counted in and taken back: others would see it meanwhile.
-        let _ = self.delivered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |delivered| {
-            let left = self.most.load(Ordering::SeqCst).saturating_sub(delivered);
-            taken = usize::try_from(left).unwrap_or(usize::MAX).min(messages);
-            (taken > 0).then(|| delivered + taken as u64)
+        let _ = self.counted_in.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |counted_in| {
+            let left = self.most.load(Ordering::SeqCst).saturating_sub(count(counted_in));
+            admitted = usize::try_from(left).unwrap_or(usize::MAX).min(messages);
+            (admitted > 0).then(|| counted_in + admitted as u64)
         });
-        taken
+        admitted
     }
 
     pub(super) fn wants_from(&self, sender: SessionId) -> bool {
         self.echo || sender != self.session
     }
+}
+
+fn count(counted_in: u64) -> u64 {
+    counted_in & (ONE_CHANGE - 1)
 }
 
 /// Two subscriptions are the same only if they are one.
@@ -153,6 +163,8 @@ impl PartialEq for Subscription {
         std::ptr::eq(self, other)
     }
 }
+
+impl Eq for Subscription {}
 
 impl Hash for Subscription {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -39,6 +39,35 @@ fn a_group_loses_nothing_while_its_members_have_room() {
     assert_eq!((taken, first.heard().len(), second.heard().len()), (800, 300, 500));
 }
 
+/// Whether a publisher that comes in just as a subscription ends was counted in is known: what was taken is written.
+#[test]
+fn what_was_taken_before_a_subscription_retired_is_still_written() {
+    for _ in 0..200 {
+        let (router, hearer) = (Router::default(), Peer::new("orders"));
+        let subscription = hearer.subscribe(&router, 1, "a");
+        let published = AtomicUsize::new(0);
+        let publish_many = || {
+            let sender = Peer::new("billing");
+            let mut lane = sender.lane(&router, "a");
+            let publish = |_| {
+                published.fetch_add(1, Ordering::SeqCst);
+                sender.publish_on(&router, &mut lane)
+            };
+            (0..100).map(publish).sum::<usize>()
+        };
+        let taken: usize = thread::scope(|scope| {
+            let senders = [scope.spawn(publish_many), scope.spawn(publish_many)];
+            while published.load(Ordering::SeqCst) < 20 {
+                thread::yield_now();
+            }
+            router.retire(&subscription);
+            senders.into_iter().map(|sender| sender.join().unwrap()).sum()
+        });
+        assert_eq!(taken as u64, subscription.may_write());
+        assert_eq!(taken, hearer.heard().len());
+    }
+}
+
 const UNKNOWN: u8 = 0;
 const LIVE: u8 = 1;
 const GONE: u8 = 2;
