@@ -3,8 +3,8 @@
 //! before it waits, more has come by then, for many sessions or for one, and is served at once.
 //!
 //! Invariant: a worker naps only while it would have nothing to do, only after it was seen to wait for hardly any time again and
-//! again, and only as long as naps are seen to save work for each byte that comes. Who is asked rarely, or answered one
-//! by one, is not kept waiting.
+//! again, and only as long as naps are seen to save work for each byte that comes, and not to slow down those who send: who waits for
+//! what the worker has yet to do sends nothing meanwhile. Who is asked rarely, or answered one by one, is not kept waiting.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -19,7 +19,9 @@ const SHORT_WAIT: Duration = Duration::from_micros(15);
 const TRIED: u32 = 16;
 /// They do if a byte costs no more than this part of what it cost without them.
 const SAVING: f64 = 0.85;
-/// How long the cost without naps is believed.
+/// And if as much comes in the same time as this part of what came without them.
+const PACE: f64 = 0.8;
+/// How long what was seen without naps is believed.
 const BELIEVED: Duration = Duration::from_millis(200);
 /// How long it goes without naps after they were seen to be of no use.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -56,10 +58,10 @@ struct Moderation {
 /// What becomes of it.
 #[derive(Clone, Copy)]
 enum Stage {
-    /// No naps: the cost without them is learnt.
+    /// No naps: what they would have to be better than is learnt.
     Watching,
-    /// Naps, which are held against the cost without them, in seconds a byte.
-    Napping { without: f64, until: Instant },
+    /// Naps, which are held against what was seen without them.
+    Napping { without: Seen, all: Seen, until: Instant },
     /// No naps, because they were of no use.
     Pausing { until: Instant },
 }
@@ -106,18 +108,20 @@ impl Moderation {
     fn judge(&self, now: Instant) -> Option<Stage> {
         let seen = &self.seen;
         match self.stage {
-            Stage::Watching if seen.wakes >= WATCHED => Some(match seen.cost() {
-                Some(without) if seen.waited < SHORT_WAIT * seen.wakes => {
-                    Stage::Napping { without, until: now + BELIEVED }
-                }
-                _ => Stage::Watching,
-            }),
-            Stage::Napping { without, until } if seen.wakes >= TRIED => {
-                let help = seen.cost().is_some_and(|cost| cost <= without * SAVING);
+            Stage::Watching if seen.wakes >= WATCHED => {
+                let may_help = seen.bytes > 0 && seen.waited < SHORT_WAIT * seen.wakes;
+                Some(match may_help {
+                    true => Stage::Napping { without: *seen, all: Seen::NOTHING, until: now + BELIEVED },
+                    false => Stage::Watching,
+                })
+            }
+            Stage::Napping { without, all, until } if seen.wakes >= TRIED => {
+                let all = all.and(seen);
+                let help = seen.cost() <= without.cost() * SAVING && all.pace() >= without.pace() * PACE;
                 Some(match help {
                     false => Stage::Pausing { until: now + PAUSE },
                     true if now >= until => Stage::Watching,
-                    true => self.stage,
+                    true => Stage::Napping { without, all, until },
                 })
             }
             Stage::Pausing { until } if now >= until => Some(Stage::Watching),
@@ -129,9 +133,23 @@ impl Moderation {
 impl Seen {
     const NOTHING: Self = Self { wakes: 0, waited: Duration::ZERO, worked: Duration::ZERO, bytes: 0 };
 
-    /// Seconds of work for each byte that came, if any did.
-    fn cost(&self) -> Option<f64> {
-        (self.bytes > 0).then(|| self.worked.as_secs_f64() / self.bytes as f64)
+    /// Seconds of work for each byte that came; without end if none did.
+    fn cost(&self) -> f64 {
+        self.worked.as_secs_f64() / self.bytes as f64
+    }
+
+    /// Bytes that came in a second.
+    fn pace(&self) -> f64 {
+        self.bytes as f64 / (self.waited + self.worked).as_secs_f64()
+    }
+
+    fn and(&self, more: &Self) -> Self {
+        Self {
+            wakes: self.wakes.saturating_add(more.wakes),
+            waited: self.waited + more.waited,
+            worked: self.worked + more.worked,
+            bytes: self.bytes.saturating_add(more.bytes),
+        }
     }
 }
 

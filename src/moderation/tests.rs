@@ -67,6 +67,17 @@ fn naps_that_gather_nothing_are_given_up_and_tried_again_rarely() {
     assert!((2 * TRIED..=4 * TRIED).contains(&naps), "{naps} naps");
 }
 
+/// Three speak, and wait for their answers: a nap gathers what they say, and keeps them from saying more.
+fn in_step(napped: bool) -> (Duration, usize) {
+    let messages = if napped { 3 } else { 1 };
+    (MICRO * (20 + messages), 200 * messages as usize)
+}
+
+#[test]
+fn a_worker_whose_peers_wait_for_it_does_not_nap() {
+    assert_eq!(Run::new().naps_in_a_thousand(5 * MICRO, in_step), TRIED);
+}
+
 #[test]
 fn a_worker_that_no_session_has_bytes_for_does_not_nap() {
     assert_eq!(Run::new().naps_in_a_thousand(5 * MICRO, |_| (21 * MICRO, 0)), 0);
