@@ -23,9 +23,15 @@ impl Headers {
         HeadersBuilder::default()
     }
 
+    /// Begins a list of so many bytes of names and values.
+    pub fn builder_for(bytes: usize) -> HeadersBuilder {
+        let text = String::with_capacity(bytes.min(MAX_HEADER_BYTES));
+        HeadersBuilder(List { text, ends: Vec::new() })
+    }
+
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        self.entries().iter().map(|(name, value)| (&**name, &**value))
+        self.0.iter().flat_map(|list| list.iter())
     }
 
     /// The first value of a name, compared without case (RFC 9110, section 5.1).
@@ -35,7 +41,7 @@ impl Headers {
 
     /// The number of values.
     pub fn len(&self) -> usize {
-        self.entries().len()
+        self.0.as_ref().map_or(0, |list| list.ends.len())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -44,11 +50,7 @@ impl Headers {
 
     /// Bytes of all names and values.
     pub fn size(&self) -> usize {
-        self.0.as_ref().map_or(0, |list| list.bytes)
-    }
-
-    fn entries(&self) -> &[(Box<str>, Box<str>)] {
-        self.0.as_ref().map_or(&[], |list| &list.entries)
+        self.0.as_ref().map_or(0, |list| list.text.len())
     }
 }
 
@@ -61,8 +63,22 @@ impl fmt::Debug for Headers {
 
 #[derive(Default, PartialEq, Eq)]
 struct List {
-    entries: Vec<(Box<str>, Box<str>)>,
-    bytes: usize,
+    /// Names and values, one behind the other.
+    text: String,
+    /// Where each name ends, and its value.
+    ends: Vec<(u16, u16)>,
+}
+
+impl List {
+    fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let mut start = 0;
+        self.ends.iter().map(move |(name_end, value_end)| {
+            let (name_end, value_end) = (usize::from(*name_end), usize::from(*value_end));
+            let name = self.text.get(start..name_end).unwrap_or_default();
+            start = value_end;
+            (name, self.text.get(name_end..value_end).unwrap_or_default())
+        })
+    }
 }
 
 /// Headers being put together.
@@ -83,30 +99,36 @@ impl HeadersBuilder {
         if name.is_empty() || !name.bytes().all(is_token_byte) {
             return Err(HeaderError::Name);
         }
-        if value.chars().any(char::is_control) {
+        // Most values are of visible ASCII, which costs less to see.
+        if !value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && value.chars().any(char::is_control) {
             return Err(HeaderError::Value);
         }
-        let list = &mut self.0;
-        let bytes = list.bytes.saturating_add(name.len()).saturating_add(value.len());
-        if list.entries.len() >= MAX_HEADERS {
+        let List { text, ends } = &mut self.0;
+        if ends.len() >= MAX_HEADERS {
             return Err(HeaderError::TooMany);
         }
-        if bytes > MAX_HEADER_BYTES {
+        let name_end = text.len().saturating_add(name.len());
+        let value_end = name_end.saturating_add(value.len());
+        let (Ok(name_end), Ok(value_end)) = (u16::try_from(name_end), u16::try_from(value_end)) else {
+            return Err(HeaderError::TooLarge);
+        };
+        if usize::from(value_end) > MAX_HEADER_BYTES {
             return Err(HeaderError::TooLarge);
         }
-        list.bytes = bytes;
-        list.entries.push((name.into(), value.into()));
+        text.push_str(name);
+        text.push_str(value);
+        ends.push((name_end, value_end));
         Ok(())
     }
 
     /// Whether a header of exactly this spelling was added.
     pub fn contains(&self, name: &str) -> bool {
-        self.0.entries.iter().any(|(other, _)| &**other == name)
+        self.0.iter().any(|(other, _)| other == name)
     }
 
     /// The finished list.
     pub fn build(self) -> Headers {
-        Headers((!self.0.entries.is_empty()).then(|| Arc::new(self.0)))
+        Headers((!self.0.ends.is_empty()).then(|| Arc::new(self.0)))
     }
 }
 
@@ -127,7 +149,7 @@ pub enum HeaderError {
 
 /// `tchar` of RFC 9110, section 5.6.2.
 fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte)
 }
 
 fn is_reserved(name: &str) -> bool {

@@ -25,17 +25,25 @@ pub(super) enum Reserved {
 pub(super) fn parse(block: &[u8], reserved: Reserved) -> Result<Headers, HeaderFault> {
     let text = std::str::from_utf8(block).map_err(|_| HeaderFault::Line)?;
     let lines = text.strip_prefix("NATS/1.0\r\n").ok_or(HeaderFault::Version)?;
-    let lines = lines.strip_suffix("\r\n").filter(|lines| lines.is_empty() || lines.ends_with("\r\n"));
-    let lines = lines.ok_or(HeaderFault::Line)?;
-    let mut headers = Headers::builder();
-    for line in lines.split_terminator("\r\n") {
+    let mut lines = lines.strip_suffix("\r\n").ok_or(HeaderFault::Line)?;
+    let mut headers = Headers::builder_for(lines.len());
+    while !lines.is_empty() {
+        let (line, behind) = line(lines).ok_or(HeaderFault::Line)?;
         let (name, value) = line.split_once(':').ok_or(HeaderFault::Line)?;
         match headers.push(name, value.trim_matches([' ', '\t'])) {
             Err(HeaderError::Reserved) if reserved == Reserved::Dropped => {}
             pushed => pushed?,
         }
+        lines = behind;
     }
     Ok(headers.build())
+}
+
+/// The first line, and what follows its end.
+fn line(text: &str) -> Option<(&str, &str)> {
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes());
+    let mut lines = ends.filter_map(|end| Some((text.get(..end)?.strip_suffix('\r')?, text.get(end + 1..)?)));
+    lines.next()
 }
 
 #[cfg(test)]
