@@ -70,12 +70,15 @@ pub async fn serve(socket: AdminSocket, state: State, stop: CancellationToken) {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(state);
     let AdminSocket { listener, place } = socket;
-    let served = axum::serve(listener, pages).with_graceful_shutdown(stop.cancelled_owned()).await;
+    let stopped = async move {
+        stop.cancelled_owned().await;
+        // Before those are waited for who are in the midst of a request, which may take longer than the stop.
+        place.remove();
+    };
+    let served = axum::serve(listener, pages).with_graceful_shutdown(stopped).await;
     if let Err(error) = served {
         tracing::error!(%error, "the admin socket failed");
     }
-    // Nobody listens behind it any more.
-    place.remove();
 }
 
 async fn readiness(Extract(state): Extract<State>) -> impl IntoResponse {

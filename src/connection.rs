@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-pub use accept::{AcceptError, Listener};
+pub use accept::{AcceptError, BoundListener, Listener};
 pub use handshake::HandshakeError;
 pub use upgrade::{Denied, OriginRule, Problem, RenewDenied, UpgradeRules};
 

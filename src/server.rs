@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, AdminError};
 use crate::clock::unix_now;
 use crate::config::Faults;
-use crate::connection::{AcceptError, Listener};
+use crate::connection::{AcceptError, BoundListener};
 use crate::gateway::Gateway;
 use crate::load;
 use crate::reload::{ReloadHandle, Reloader};
@@ -58,8 +58,7 @@ impl Server {
         let gateway = Arc::new(Gateway::new(&settings.gateway.name, loaded.generation));
         let mut listeners = Vec::new();
         for (index, listener) in settings.listeners.iter().enumerate() {
-            let bound = Listener::bind(listener.address, index, gateway.clone())?;
-            listeners.push(Arc::new(bound));
+            listeners.push(BoundListener::bind(listener.address, index, gateway.clone())?);
         }
         let addresses = listeners.iter().map(|listener| listener.address()).collect::<io::Result<Vec<_>>>();
         let addresses = addresses.map_err(StartError::Address)?;
@@ -80,8 +79,8 @@ impl Server {
             server.services.spawn(admin::serve(socket, state, server.stop_serving.clone()));
         }
         server.services.spawn(reloader.run(server.stop_serving.clone()));
-        for listener in listeners {
-            tracing::info!(address = %server.addresses[listener.index], "listening");
+        for (listener, address) in listeners.into_iter().zip(&server.addresses) {
+            tracing::info!(%address, "listening");
             let run = listener.run(server.connections.clone(), server.stop_accepting.clone());
             server.services.spawn(run);
         }

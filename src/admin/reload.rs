@@ -9,7 +9,6 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use super::{State, query};
@@ -65,8 +64,10 @@ impl Asked {
                 return Err(Problem::request("a query and a body exclude each other"));
             }
             // serde would read an array as the fields in their order.
-            return serde_json::from_slice::<Map<String, Value>>(body)
-                .and_then(|object| serde_json::from_value(object.into()))
+            if body.trim_ascii_start().first() != Some(&b'{') {
+                return Err(Problem::request("the body: a JSON object is expected"));
+            }
+            return serde_json::from_slice(body)
                 .map_err(|error| Problem::request(format!("the body: {error}")));
         }
         let mut asked = Self::default();
@@ -118,7 +119,9 @@ mod tests {
         for query in ["dryrun=true", "dry_run=yes", "dry_run=true&dry_run=false"] {
             assert!(Asked::read(Some(query), b"").is_err(), "{query}");
         }
-        for body in ["{\"dryrun\":true}", "true", "{", "[]", "[false,true]"] {
+        for body in
+            ["{\"dryrun\":true}", "{\"dry_run\":true,\"dry_run\":false}", "true", "{", "[]", "[false,true]"]
+        {
             assert!(Asked::read(None, body.as_bytes()).is_err(), "{body}");
         }
         assert!(Asked::read(Some("force"), b"{}").is_err());

@@ -17,11 +17,17 @@ const BACKLOG: u32 = 1024;
 /// Pause after an error of the whole process, such as no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// One bound address.
+/// What the connections that came in by one address share.
 pub struct Listener {
     pub gateway: Arc<Gateway>,
     /// Its place in the configuration, and so among a generation's listeners.
     pub index: usize,
+}
+
+/// One bound address. Connections do not hold it: with the end of accepting its socket is closed, so that who comes then is refused and
+/// goes elsewhere, and a successor can have the address.
+pub struct BoundListener {
+    listener: Arc<Listener>,
     socket: TcpListener,
 }
 
@@ -36,6 +42,14 @@ pub struct AcceptError {
 }
 
 impl Listener {
+    /// What its connections meet in `generation`.
+    pub fn state<'g>(&self, generation: &'g Generation) -> &'g ListenerState {
+        // A generation is only installed if it has one for each listener that was bound.
+        &generation.listeners[self.index]
+    }
+}
+
+impl BoundListener {
     /// Binds `address`; an IPv6 address takes IPv6 alone, so that both families can be named.
     pub fn bind(address: SocketAddr, index: usize, gateway: Arc<Gateway>) -> Result<Self, AcceptError> {
         let bind = || -> io::Result<TcpListener> {
@@ -45,7 +59,7 @@ impl Listener {
             socket.listen(BACKLOG)
         };
         let socket = bind().map_err(|source| AcceptError { index, address, source })?;
-        Ok(Self { gateway, index, socket })
+        Ok(Self { listener: Arc::new(Listener { gateway, index }), socket })
     }
 
     /// The address that was bound, with the port that the system chose for 0.
@@ -53,14 +67,8 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// What this listener's connections meet in `generation`.
-    pub fn state<'g>(&self, generation: &'g Generation) -> &'g ListenerState {
-        // A generation is only installed if it has one for each listener that was bound.
-        &generation.listeners[self.index]
-    }
-
     /// Accepts until `stop` is cancelled. Connections run in `tasks`.
-    pub async fn run(self: Arc<Self>, tasks: TaskTracker, stop: CancellationToken) {
+    pub async fn run(self, tasks: TaskTracker, stop: CancellationToken) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -78,17 +86,18 @@ impl Listener {
         }
     }
 
-    fn take(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr, tasks: &TaskTracker) {
-        self.gateway.metrics.accepted();
-        let limits = self.gateway.generation().limits.clone();
-        match self.gateway.admissions.admit(peer.ip(), &limits) {
+    fn take(&self, socket: TcpStream, peer: SocketAddr, tasks: &TaskTracker) {
+        let gateway = &self.listener.gateway;
+        gateway.metrics.accepted();
+        let limits = gateway.generation().limits.clone();
+        match gateway.admissions.admit(peer.ip(), &limits) {
             Ok(admission) => {
                 // Messages are small and already gathered: waiting for more only adds latency.
                 let _ = socket.set_nodelay(true);
-                tasks.spawn(super::serve(socket, peer, admission, self.clone()));
+                tasks.spawn(super::serve(socket, peer, admission, self.listener.clone()));
             }
             Err(refused) => {
-                self.gateway.metrics.dropped(refused);
+                gateway.metrics.dropped(refused);
                 tracing::debug!(%peer, %refused, "connection dropped before TLS");
             }
         }

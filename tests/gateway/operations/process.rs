@@ -8,7 +8,8 @@ use std::sync::mpsc;
 
 use rustls::pki_types::ServerName;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{ADMIN, readiness};
@@ -172,6 +173,14 @@ async fn a_second_sigterm_ends_the_drain_at_once() {
 
     serving.signal("TERM");
     assert_eq!(session.text().await["op"], "draining");
+    // Who comes now is refused at once, and a successor may have the address.
+    let refused = async {
+        while TcpStream::connect(&address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("the address is given up");
+    drop(TcpListener::bind(&address).await.expect("the address is free"));
     serving.signal("TERM");
     serving.line("told to stop a second time; what is not drained is aborted");
     let status = tokio::task::block_in_place(|| serving.child.wait()).expect("ended");
