@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -11,10 +11,13 @@ use governor::{DefaultDirectRateLimiter, Quota};
 use super::Limits;
 use crate::identity::ServiceName;
 
-/// The buckets of the services that have a session now.
+/// Buckets above which those of services without a session are forgotten.
+const MOST: usize = 16_384;
+
+/// The buckets of the services that have a session or had one: who comes back finds the bucket as it was left.
 #[derive(Default)]
 pub struct ServiceRates {
-    buckets: Mutex<HashMap<ServiceName, Weak<Bucket>>>,
+    buckets: Mutex<HashMap<ServiceName, Arc<Bucket>>>,
 }
 
 struct Bucket {
@@ -27,21 +30,23 @@ struct Bucket {
 pub struct ServiceRate(Arc<Bucket>);
 
 impl ServiceRates {
-    /// The bucket of `service`; a new one when none of its sessions holds one, or when the configured rate changed.
+    /// The bucket of `service`; a new one when it is not remembered, or when the configured rate changed.
     pub fn rate(&self, service: &ServiceName, limits: &Limits) -> ServiceRate {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bucket) = buckets.get(service).and_then(Weak::upgrade)
+        if let Some(bucket) = buckets.get(service)
             && bucket.per_second == limits.messages_per_second
         {
-            return ServiceRate(bucket);
+            return ServiceRate(bucket.clone());
         }
-        buckets.retain(|_, bucket| bucket.strong_count() > 0);
+        if buckets.len() >= MOST {
+            buckets.retain(|_, bucket| Arc::strong_count(bucket) > 1);
+        }
         let per_second = limits.messages_per_second;
         let limiter = per_second
             .and_then(NonZeroU32::new)
             .map(|per_second| DefaultDirectRateLimiter::direct(Quota::per_second(per_second)));
         let bucket = Arc::new(Bucket { per_second, limiter });
-        buckets.insert(service.clone(), Arc::downgrade(&bucket));
+        buckets.insert(service.clone(), bucket.clone());
         ServiceRate(bucket)
     }
 }
@@ -69,6 +74,29 @@ mod tests {
         assert_eq!((first.take(), second.take()), (Ok(()), Ok(())));
         assert!(first.take().is_err_and(|wait| wait <= Duration::from_secs(1)));
         assert_eq!(rates.rate(&checkout, &limits).take(), Ok(()));
+    }
+
+    #[test]
+    fn who_comes_back_finds_the_bucket_as_it_was_left() {
+        let rates = ServiceRates::default();
+        let limits = Limits { messages_per_second: Some(2), ..Limits::default() };
+        let billing = ServiceName::parse("billing").unwrap();
+        let taken = (0..10).filter(|_| rates.rate(&billing, &limits).take().is_ok()).count();
+        assert_eq!(taken, 2);
+    }
+
+    #[test]
+    fn services_without_a_session_are_remembered_within_bounds() {
+        let rates = ServiceRates::default();
+        let limits = Limits { messages_per_second: Some(1), ..Limits::default() };
+        let service = |number: usize| ServiceName::parse(&format!("service-{number}")).unwrap();
+        let live = rates.rate(&service(0), &limits);
+        assert!(live.take().is_ok());
+        for number in 1..=MOST {
+            rates.rate(&service(number), &limits);
+        }
+        assert!(rates.buckets.lock().unwrap().len() <= MOST);
+        assert!(rates.rate(&service(0), &limits).take().is_err(), "one with a session is kept");
     }
 
     #[test]

@@ -16,18 +16,22 @@ pub struct Inboxes {
 struct Known {
     owners: HashMap<Box<str>, Owner>,
     services: HashMap<ServiceName, Owned>,
+    /// Counts how often an inbox fell idle.
+    now: u64,
 }
 
 struct Owner {
     service: ServiceName,
     live: usize,
+    /// Since when it is idle, if it is.
+    idle_since: u64,
 }
 
 #[derive(Default)]
 struct Owned {
     count: usize,
-    /// Tokens in the order in which they fell idle. One that lives again, or was forgotten, is passed over.
-    idle: VecDeque<Box<str>>,
+    /// Tokens in the order in which they fell idle. One that lives again, was forgotten, or fell idle again later is passed over.
+    idle: VecDeque<(u64, Box<str>)>,
 }
 
 /// Why a service cannot have an inbox.
@@ -51,7 +55,7 @@ impl Inboxes {
             return Ok(());
         }
         known.make_room(service, most)?;
-        known.owners.insert(token.into(), Owner { service: service.clone(), live: 1 });
+        known.owners.insert(token.into(), Owner { service: service.clone(), live: 1, idle_since: 0 });
         known.services.entry(service.clone()).or_default().count += 1;
         Ok(())
     }
@@ -65,20 +69,16 @@ impl Inboxes {
         if owner.live > 0 {
             return;
         }
+        known.now += 1;
+        owner.idle_since = known.now;
         if let Some(owned) = known.services.get_mut(&owner.service) {
-            owned.idle.push_back(token.into());
+            owned.idle.push_back((known.now, token.into()));
             // A token that falls idle again and again stands here more than once.
             if owned.idle.len() > 2 * owned.count + 16 {
                 let owners = &known.owners;
-                let mut seen = std::collections::HashSet::new();
-                let mut kept: VecDeque<Box<str>> = VecDeque::new();
-                for token in owned.idle.drain(..).rev() {
-                    let is_idle = owners.get(&token).is_some_and(|owner| owner.live == 0);
-                    if is_idle && seen.insert(token.clone()) {
-                        kept.push_front(token);
-                    }
-                }
-                owned.idle = kept;
+                owned.idle.retain(|(since, token)| {
+                    owners.get(token).is_some_and(|owner| owner.is_idle_since(*since))
+                });
             }
         }
     }
@@ -93,12 +93,18 @@ impl Inboxes {
     }
 }
 
+impl Owner {
+    fn is_idle_since(&self, moment: u64) -> bool {
+        self.live == 0 && self.idle_since == moment
+    }
+}
+
 impl Known {
     fn make_room(&mut self, service: &ServiceName, most: usize) -> Result<(), InboxError> {
         let Some(owned) = self.services.get_mut(service) else { return Ok(()) };
         while owned.count >= most {
-            let token = owned.idle.pop_front().ok_or(InboxError::TooMany { most })?;
-            if self.owners.get(&token).is_some_and(|owner| owner.live == 0 && owner.service == *service) {
+            let (since, token) = owned.idle.pop_front().ok_or(InboxError::TooMany { most })?;
+            if self.owners.get(&token).is_some_and(|owner| owner.is_idle_since(since)) {
                 self.owners.remove(&token);
                 owned.count -= 1;
             }
@@ -141,6 +147,21 @@ mod tests {
         assert!(inboxes.is_owned_by("a", &service("billing")));
         inboxes.claim("a", &service("billing"), 2).unwrap();
         assert_eq!(inboxes.claim("d", &service("billing"), 2), Err(InboxError::TooMany { most: 2 }));
+    }
+
+    #[test]
+    fn one_that_was_used_again_is_not_the_oldest() {
+        let (inboxes, billing) = (Inboxes::default(), service("billing"));
+        for token in ["a", "b"] {
+            inboxes.claim(token, &billing, 2).unwrap();
+        }
+        for token in ["a", "b"] {
+            inboxes.release(token);
+        }
+        inboxes.claim("a", &billing, 2).unwrap();
+        inboxes.release("a");
+        inboxes.claim("c", &billing, 2).unwrap();
+        assert_eq!(["a", "b"].map(|token| inboxes.is_owned_by(token, &billing)), [true, false]);
     }
 
     #[test]
