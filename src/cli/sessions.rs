@@ -1,8 +1,10 @@
 //! `portcullis sessions`: who is there, and on which anchor.
 
 use std::io::{self, Write};
+use std::iter;
 
 use hyper::Method;
+use time::OffsetDateTime;
 
 use super::exit::Exit;
 use super::operator::{Failure, Gateway};
@@ -70,26 +72,126 @@ fn list(arguments: &Arguments) -> Result<SessionPage, Failure> {
 }
 
 fn print(out: &mut impl Write, page: &SessionPage) -> io::Result<()> {
-    for anchor in &page.anchors {
-        let name = named(anchor.name.as_deref());
-        writeln!(out, "anchor   {:>7}  {:16} {} {name}", anchor.sessions, anchor.trust, anchor.anchor)?;
+    let anchors = page.anchors.iter().map(|row| {
+        [row.sessions.to_string(), row.trust.clone(), row.anchor.clone(), named(row.name.as_deref())]
+    });
+    table(out, ["SESSIONS", "TRUST", "ANCHOR", "NAME"], anchors.collect())?;
+    let sessions = page.sessions.iter().map(|row| {
+        [
+            row.session.clone(),
+            row.service.clone(),
+            row.trust.clone(),
+            row.address.clone(),
+            row.serial.clone(),
+            format!("{:.16}", row.anchor),
+            utc(row.certificate_end_unix),
+            row.generation.to_string(),
+            row.roles.join(","),
+        ]
+    });
+    const HEAD: [&str; 9] =
+        ["SESSION", "SERVICE", "TRUST", "ADDRESS", "SERIAL", "ANCHOR", "PATH ENDS", "GENERATION", "ROLES"];
+    table(out, HEAD, sessions.collect())?;
+    writeln!(out, "{} of {} live sessions, generation {}", page.matching, page.live, page.generation)
+}
+
+/// Columns below their heads, and an empty line; nothing where there are no rows.
+fn table<const COLUMNS: usize>(
+    out: &mut impl Write,
+    head: [&str; COLUMNS],
+    rows: Vec<[String; COLUMNS]>,
+) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
     }
-    for row in &page.sessions {
-        let (service, trust, roles) = (&row.service, &row.trust, row.roles.join(","));
-        writeln!(
-            out,
-            "session  {}  {service:24} {trust:16} {} serial {} anchor {:.16} certificate end {} generation {} {roles}",
-            row.session, row.address, row.serial, row.anchor, row.certificate_end_unix, row.generation,
-        )?;
+    let mut widths = head.map(str::len);
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
     }
-    writeln!(
-        out,
-        "in all   {:>7}  of {} live sessions, generation {}",
-        page.matching, page.live, page.generation
+    for row in iter::once(head.map(str::to_owned)).chain(rows) {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    writeln!(out)
+}
+
+/// A moment as RFC 3339 writes it.
+fn utc(unix: u64) -> String {
+    let time = i64::try_from(unix).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    time.map_or_else(
+        || unix.to_string(),
+        |time| format!("{}T{:02}:{:02}:{:02}Z", time.date(), time.hour(), time.minute(), time.second()),
     )
 }
 
 /// A name of a certificate, so that it forges no line.
 fn named(name: Option<&str>) -> String {
     name.map_or_else(|| "(configured no more)".into(), |name| format!("\"{}\"", name.escape_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{AnchorSessions, SessionRow};
+
+    fn printed(page: &SessionPage) -> String {
+        let mut out = Vec::new();
+        print(&mut out, page).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn columns_stand_below_their_heads_and_times_are_for_people() {
+        let anchor = "3f".repeat(32);
+        let row = SessionRow {
+            session: "a1".into(),
+            service: "billing".into(),
+            trust: "internal".into(),
+            roles: vec!["reader".into(), "writer".into()],
+            address: "127.0.0.1:50000".into(),
+            listener: 0,
+            serial: "0badcafe".into(),
+            fingerprint: String::new(),
+            anchor: anchor.clone(),
+            anchor_name: None,
+            issuer_serials: Vec::new(),
+            certificate_end_unix: 951_782_400,
+            generation: 7,
+        };
+        let hung =
+            AnchorSessions { trust: "internal".into(), anchor, name: Some("CN=\n".into()), sessions: 1 };
+        let page = SessionPage {
+            generation: 8,
+            live: 12,
+            matching: 1,
+            anchors: vec![hung],
+            sessions: vec![row],
+            next: None,
+        };
+        let expected = "\
+SESSIONS  TRUST     ANCHOR                                                            NAME
+1         internal  3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f  \"CN=\\n\"
+
+SESSION  SERVICE  TRUST     ADDRESS          SERIAL    ANCHOR            PATH ENDS             GENERATION  ROLES
+a1       billing  internal  127.0.0.1:50000  0badcafe  3f3f3f3f3f3f3f3f  2000-02-29T00:00:00Z  7           reader,writer
+
+1 of 12 live sessions, generation 8
+";
+        assert_eq!(printed(&page), expected);
+    }
+
+    #[test]
+    fn where_nobody_is_there_is_no_table() {
+        let page = SessionPage {
+            generation: 1,
+            live: 0,
+            matching: 0,
+            anchors: Vec::new(),
+            sessions: Vec::new(),
+            next: None,
+        };
+        assert_eq!(printed(&page), "0 of 0 live sessions, generation 1\n");
+    }
 }
