@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use foldhash::SharedSeed;
 use foldhash::fast::{FoldHasher, SeedableRandomState};
 
-use crate::session::random;
+use crate::random::random;
 
 static SEED: LazyLock<(u64, SharedSeed)> = LazyLock::new(|| {
     let [own, shared] = [random(), random()].map(u64::from_ne_bytes);

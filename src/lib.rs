@@ -61,6 +61,8 @@ pub mod problem;
 #[cfg(feature = "server")]
 pub mod protocol;
 #[cfg(feature = "server")]
+mod random;
+#[cfg(feature = "server")]
 pub mod reload;
 #[cfg(feature = "server")]
 pub mod renewal;

@@ -7,6 +7,7 @@
 
 mod burst;
 mod inboxes;
+mod lane;
 mod subscription;
 mod turn;
 
@@ -18,13 +19,14 @@ use std::time::Duration;
 
 pub use burst::Burst;
 pub use inboxes::{InboxError, Inboxes};
+pub use lane::Lane;
+use lane::{Addressed, Matched};
 pub use subscription::Subscription;
 pub use turn::Turn;
-use turn::Waiting;
 
 use crate::identity::ServiceIdentity;
 use crate::keyed::Keyed;
-use crate::policy::{GroupScope, PublishPermit, SubscribePermit};
+use crate::policy::{PublishPermit, SubscribePermit};
 use crate::protocol::{Headers, Message, Payload, Sid};
 use crate::session::{Encodings, Outbox, Outlines, SessionId};
 use crate::topic::{INBOX_PREFIX, Pattern, PatternIndex, Topic};
@@ -41,8 +43,8 @@ pub struct Router {
     /// Sessions that wait for responses, by the token of the inbox that the gateway made for them.
     requesters: RwLock<HashMap<Box<str>, Arc<Outbox>, Keyed>>,
     hasher: Keyed,
-    /// Where the next group starts to look for a member.
-    turn: AtomicUsize,
+    /// Where the next topic's groups start to look for a member.
+    round_robin: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -50,24 +52,6 @@ struct Shard {
     /// Held to insert, remove or match; never across an await.
     index: Mutex<PatternIndex<Arc<Subscription>>>,
     version: AtomicU64,
-}
-
-/// One publisher's way to the receivers of one topic: its permit, who matched at which version, and what all of its messages
-/// have in common.
-pub struct Lane {
-    permit: PublishPermit,
-    outlines: Outlines,
-    matched: Matched,
-    shard: usize,
-    shard_version: u64,
-    wild_version: u64,
-}
-
-#[derive(Default)]
-struct Matched {
-    direct: Vec<Arc<Subscription>>,
-    groups: Vec<(GroupScope, Vec<Arc<Subscription>>)>,
-    turn: usize,
 }
 
 /// What a session sends. The topic is added from the permit and the sender's name from its identity, so that neither
@@ -83,14 +67,6 @@ pub struct Parcel<'i> {
     pub answer_within: Option<Duration>,
 }
 
-/// A parcel with its topic, as it goes to every receiver.
-struct Addressed<'m> {
-    encodings: Encodings<'m>,
-    session: SessionId,
-    answer_within: Option<Duration>,
-    waiting: &'m mut Waiting,
-}
-
 impl Default for Router {
     fn default() -> Self {
         Self {
@@ -99,7 +75,7 @@ impl Default for Router {
             inboxes: Inboxes::default(),
             requesters: RwLock::default(),
             hasher: Keyed::default(),
-            turn: AtomicUsize::new(0),
+            round_robin: AtomicUsize::new(0),
         }
     }
 }
@@ -175,6 +151,7 @@ impl Router {
     /// Sends a parcel down its lane, as part of what `turn` sends, and returns how many subscriptions took it.
     pub fn publish(&self, lane: &mut Lane, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
         self.refresh(lane);
+        turn.count(lane.take_work());
         lane.send(parcel, turn)
     }
 
@@ -191,8 +168,9 @@ impl Router {
             return;
         }
         self.refresh(lane);
+        turn.count(lane.take_work());
         if lane.matched.groups.is_empty() {
-            lane.send_burst(burst, from, session, &mut turn.waiting);
+            lane.send_burst(burst, from, session, &mut turn.wakeups);
         } else {
             // The members of a group take turns message by message.
             for payload in burst.payloads() {
@@ -227,16 +205,17 @@ impl Router {
         let requesters = self.requesters.read().unwrap_or_else(PoisonError::into_inner);
         let Some(outbox) = requesters.get(token) else { return 0 };
         let queued = outbox.respond(request, &message);
-        usize::from(turn.waiting.note(queued, outbox))
+        usize::from(turn.wakeups.note(queued, outbox))
     }
 
     fn answer_inbox(&self, topic: &Topic, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
         let (session, answer_within) = (parcel.session, parcel.answer_within);
         let message = parcel.message(topic);
-        let Turn { scratch, waiting, answer_receivers } = turn;
+        let Turn { scratch, wakeups, answer_receivers } = turn;
         let encodings = Encodings::new(&message, None, scratch);
         self.look_up(topic, self.shard_of_topic(topic), answer_receivers);
-        let heard = answer_receivers.deliver(&mut Addressed { encodings, session, answer_within, waiting });
+        wakeups.count(answer_receivers.work);
+        let heard = answer_receivers.deliver(&mut Addressed { encodings, session, answer_within, wakeups });
         answer_receivers.clear();
         heard
     }
@@ -270,13 +249,13 @@ impl Router {
     /// Fills `matched`, which is empty.
     fn look_up(&self, topic: &Topic, shard: usize, matched: &mut Matched) {
         debug_assert!(matched.direct.is_empty() && matched.groups.is_empty(), "nobody of another topic");
-        matched.turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        if let Some(shard) = self.shards.get(shard) {
-            shard.lock().for_each_match(topic, |subscription| matched.add(topic, subscription));
+        matched.next_member = self.round_robin.fetch_add(1, Ordering::Relaxed);
+        let wild = (!topic.is_reserved()).then_some(&self.wild);
+        for shard in self.shards.get(shard).into_iter().chain(wild) {
+            let work = shard.lock().for_each_match(topic, |subscription| matched.add(topic, subscription));
+            matched.work += work;
         }
-        if !topic.is_reserved() {
-            self.wild.lock().for_each_match(topic, |subscription| matched.add(topic, subscription));
-        }
+        matched.complete();
     }
 
     fn versions(&self, shard: usize) -> (u64, u64) {
@@ -309,97 +288,6 @@ impl<'p> Parcel<'p> {
     {
         let Self { from, payload, headers, reply, .. } = self;
         Message { topic, from: from.service(), payload, headers, reply }
-    }
-}
-
-impl Lane {
-    /// Subscriptions that it led to when it was last looked at.
-    pub fn receivers(&self) -> usize {
-        let in_groups: usize = self.matched.groups.iter().map(|(_, members)| members.len()).sum();
-        self.matched.direct.len() + in_groups
-    }
-
-    /// The permit that opened it.
-    pub fn permit(&self) -> &PublishPermit {
-        &self.permit
-    }
-
-    fn send(&mut self, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
-        let (session, answer_within) = (parcel.session, parcel.answer_within);
-        let message = parcel.message(self.permit.topic());
-        let Turn { scratch, waiting, .. } = turn;
-        let encodings = Encodings::new(&message, Some(&mut self.outlines), scratch);
-        self.matched.deliver(&mut Addressed { encodings, session, answer_within, waiting })
-    }
-
-    fn send_burst(
-        &mut self,
-        burst: &mut Burst,
-        from: &ServiceIdentity,
-        session: SessionId,
-        waiting: &mut Waiting,
-    ) {
-        let Self { permit, outlines, matched, .. } = self;
-        let messages = burst.len();
-        for subscription in matched.direct.iter().filter(|subscription| subscription.wants_from(session)) {
-            waiting.count(messages);
-            let taken = subscription.take(messages);
-            if taken == 0 {
-                continue;
-            }
-            let (outbox, sid, topic) = (subscription.outbox(), subscription.sid(), permit.topic());
-            let (bytes, lengths) = burst.encoded(taken, outbox.form(), sid, topic, from, outlines);
-            waiting.note(outbox.deliver_burst(subscription, topic, bytes, lengths), outbox);
-        }
-    }
-}
-
-impl Matched {
-    /// Leaves its room to the next look-up.
-    fn clear(&mut self) {
-        self.direct.clear();
-        self.groups.clear();
-    }
-
-    fn add(&mut self, topic: &Topic, subscription: &Arc<Subscription>) {
-        if subscription.filters(topic) {
-            return;
-        }
-        let Some(scope) = subscription.group() else {
-            self.direct.push(subscription.clone());
-            return;
-        };
-        match self.groups.iter_mut().find(|(known, _)| *known == scope) {
-            Some((_, members)) => members.push(subscription.clone()),
-            None => self.groups.push((scope, vec![subscription.clone()])),
-        }
-    }
-
-    fn deliver(&mut self, parcel: &mut Addressed<'_>) -> usize {
-        let to_all = self.direct.iter().filter(|subscription| parcel.offer(subscription)).count();
-        if self.groups.is_empty() {
-            return to_all;
-        }
-        self.turn = self.turn.wrapping_add(1);
-        let to_one_each = self.groups.iter().filter(|(_, members)| {
-            let start = self.turn.checked_rem(members.len()).unwrap_or(0);
-            let (before, from) = members.split_at(start);
-            from.iter().chain(before).any(|member| parcel.offer(member))
-        });
-        to_all + to_one_each.count()
-    }
-}
-
-impl Addressed<'_> {
-    /// Offers the parcel to one subscription. Whether it was taken.
-    fn offer(&mut self, subscription: &Arc<Subscription>) -> bool {
-        self.waiting.count(1);
-        if !subscription.wants_from(self.session) || subscription.take(1) == 0 {
-            return false;
-        }
-        let outbox = subscription.outbox();
-        let queued = outbox.deliver(subscription, &mut self.encodings, self.answer_within);
-        self.waiting.note(queued, outbox)
     }
 }
 

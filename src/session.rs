@@ -25,7 +25,7 @@ mod sending;
 mod transport;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ use tokio::time::{Instant, sleep_until};
 pub use close::CloseReason;
 pub use encoding::{Block, Encodings, Outlines, SHARED_FROM};
 pub use fault::Operation;
-pub use id::{SessionId, random};
+pub use id::SessionId;
 pub use nats::DialectSettings;
 pub use outbound::{Batch, Item, Outbox, Queued};
 pub use pace::Pace;
@@ -49,6 +49,7 @@ use crate::identity::peer::VerifiedPeer;
 use crate::limits::{Limits, ServicePlace, ServiceRate};
 use crate::policy::ReplyRights;
 use crate::protocol::{self, Dialect, Event, Sid};
+use crate::random::random;
 use crate::routing::{Burst, Subscription, Turn};
 use crate::verdict::Standing;
 use credential::{Credential, StaleList};
@@ -89,7 +90,7 @@ pub struct Session {
     outbox: Arc<Outbox>,
     subscriptions: HashMap<Sid, Arc<Subscription>>,
     /// Those that the peer ended and for which something waits yet.
-    retired: Vec<Arc<Subscription>>,
+    retired: HashSet<Arc<Subscription>>,
     lanes: Lanes,
     /// What goes down the lane that was used last, before anything else goes; there only in a turn that publishes.
     burst: Option<Box<Burst>>,
@@ -151,7 +152,7 @@ impl Session {
             stale_list,
             keepalive: Keepalive::new(now.steady),
             subscriptions: HashMap::new(),
-            retired: Vec::new(),
+            retired: HashSet::new(),
             lanes: Lanes::default(),
             burst: None,
             denials: Denials::default(),
@@ -210,9 +211,9 @@ impl Session {
             if reason.is_paced() {
                 // A session that never began has its 101 there yet.
                 wire::write_out(&mut stream, &mut writer).await;
-                let turn = session.gateway.pace.turn(Instant::now(), u32::from_ne_bytes(random()));
-                sleep_until(turn.at).await;
-                retry_after = Some(turn.retry_after);
+                let slot = session.gateway.pace.slot(Instant::now(), u32::from_ne_bytes(random()));
+                sleep_until(slot.at).await;
+                retry_after = Some(slot.retry_after);
             }
             let told = || session.told_verdict(reason);
             wire::say_goodbye(&mut stream, &mut writer, reason, retry_after, told).await;
@@ -253,6 +254,7 @@ impl Session {
             let more = !writer.has_room() && !is_left;
             // Whichever wakes it, the session looks around before it acts.
             tokio::select! {
+                // The commonest first. Whichever it is, the next round looks at all.
                 biased;
                 came = wire::progress(stream, reader, writer, more) => {
                     if came? {
@@ -303,6 +305,7 @@ impl Session {
             // A session that says nothing need not keep the subscriptions of sessions that ended, nor a burst's room.
             self.lanes.clear();
             self.turn.rest();
+            self.retired.shrink_to_fit();
             self.outbox.rest(&mut self.batch);
             self.rights.rest(now.into_std());
         }

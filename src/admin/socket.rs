@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::session::random;
+use crate::random::random;
 
 /// A socket that listens, and where.
 pub struct AdminSocket {

@@ -38,7 +38,7 @@ impl TlsTransport {
         tls.set_buffer_limit(None);
         let mut transport = Self { socket, tls, at_end: false, is_closing: false };
         // A peer that is not told of its session has none.
-        transport.at_end = transport.take(&[IoSlice::new(first)]).is_err();
+        transport.at_end = transport.buffer(&[IoSlice::new(first)]).is_err();
         transport
     }
 
@@ -102,7 +102,7 @@ impl Transport for TlsTransport {
         Poll::Ready(0)
     }
 
-    fn take(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()> {
+    fn buffer(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()> {
         let taken = self.tls.writer().write_vectored(plaintext)?;
         if taken < plaintext.iter().map(|part| part.len()).sum() {
             return Err(io::ErrorKind::WriteZero.into());

@@ -201,6 +201,23 @@ fn a_group_passes_over_members_that_cannot_take_the_message() {
 }
 
 #[test]
+fn each_of_many_groups_has_the_message_once() {
+    let (router, sender) = (Router::default(), Peer::new("orders"));
+    let members: Vec<_> = (0..3).map(|_| Peer::new("orders")).collect();
+    for (sid, member) in members.iter().enumerate() {
+        for group in 0..40 {
+            member.join(&router, sid as u64, "a", &format!("g{group}"));
+        }
+    }
+    let mut lane = sender.lane(&router, "a");
+    for _ in 0..3 {
+        assert_eq!(sender.publish_on(&router, &mut lane), 40);
+    }
+    let heard: Vec<_> = members.iter().map(|member| member.heard().len()).collect();
+    assert_eq!(heard, [40, 40, 40], "in turns");
+}
+
+#[test]
 fn what_a_deny_takes_out_of_a_subscription_is_not_delivered_and_not_counted() {
     let router = Router::default();
     let (orders, quiet) = (Peer::new("orders"), Peer::new("quiet"));
@@ -250,7 +267,7 @@ fn an_ended_subscription_receives_nothing_even_from_a_lane_that_is_stale() {
     let subscription = orders.subscribe(&router, 1, "a");
     let mut lane = orders.lane(&router, "a");
     router.unsubscribe(&subscription);
-    assert!(subscription.take(1) == 0);
+    assert!(subscription.admit(1) == 0);
     assert_eq!(lane.send(orders.parcel(), &mut Turn::default()), 0);
 }
 

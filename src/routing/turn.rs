@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::Matched;
+use super::{Matched, Subscription};
 use crate::session::{Outbox, Queued};
 
-/// Bytes of room that stay from one turn to the next.
+/// Bytes of room, of each kind, that stay from one turn to the next.
 const RETAINED: usize = 4 * 1024;
 
 /// Messages that are queued, and receivers that do not know yet. Whoever publishes ends the turn before it waits for anything;
@@ -14,39 +14,45 @@ const RETAINED: usize = 4 * 1024;
 #[derive(Default)]
 pub struct Turn {
     pub(super) scratch: Vec<u8>,
-    pub(super) waiting: Waiting,
+    pub(super) wakeups: Wakeups,
     /// Who hears an answer; empty between two of them.
     pub(super) answer_receivers: Matched,
 }
 
 /// Who has to be told that something waits, and what it took to get there.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct Wakeups {
     outboxes: Vec<Arc<Outbox>>,
     work: usize,
 }
 
-/// Operations and offers to receivers after which a turn is to end, whatever is left to do: some two milliseconds. One message of
-/// a client holds operations by the ten thousand, each for any number of receivers.
+/// Operations, offers to receivers and places looked through for them after which a turn is to end, whatever is left to do: some two
+/// milliseconds. What one read brings holds operations by the thousand, each for any number of receivers.
 const MOST_WORK: usize = 16 * 1024;
 
 impl Turn {
     /// Tells all receivers.
     pub fn end(&mut self) {
-        let Self { scratch, waiting, .. } = self;
-        for outbox in waiting.outboxes.drain(..) {
+        let Self { scratch, wakeups, answer_receivers } = self;
+        for outbox in wakeups.outboxes.drain(..) {
             outbox.signal();
         }
-        waiting.work = 0;
+        wakeups.work = 0;
         scratch.clear();
         scratch.shrink_to(RETAINED);
-        waiting.outboxes.shrink_to(RETAINED / size_of::<Arc<Outbox>>());
+        wakeups.outboxes.shrink_to(RETAINED / size_of::<Arc<Outbox>>());
+        answer_receivers.direct.shrink_to(RETAINED / size_of::<Arc<Subscription>>());
     }
 
     /// Counts an operation. Whether the turn may go on.
     pub fn goes_on(&mut self) -> bool {
-        self.waiting.work += 1;
-        self.waiting.work <= MOST_WORK
+        self.count(1);
+        self.wakeups.work <= MOST_WORK
+    }
+
+    /// Counts what takes about as long as so many offers.
+    pub fn count(&mut self, work: usize) {
+        self.wakeups.count(work);
     }
 
     /// The same, and gives the room of busy turns back.
@@ -61,10 +67,9 @@ impl Drop for Turn {
     }
 }
 
-impl Waiting {
-    /// Counts offers to receivers.
-    pub(super) fn count(&mut self, offers: usize) {
-        self.work = self.work.saturating_add(offers);
+impl Wakeups {
+    pub(super) fn count(&mut self, work: usize) {
+        self.work = self.work.saturating_add(work);
     }
 
     /// Remembers whom to tell. Whether the message was taken.
@@ -73,5 +78,21 @@ impl Waiting {
             self.outboxes.push(outbox.clone());
         }
         queued != Queued::Refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_ends_after_so_much_work_of_whatever_kind() {
+        let mut turn = Turn::default();
+        assert!((0..MOST_WORK).all(|_| turn.goes_on()));
+        assert!(!turn.goes_on());
+        turn.end();
+        assert!(turn.goes_on(), "the next one begins anew");
+        turn.count(MOST_WORK);
+        assert!(!turn.goes_on());
     }
 }

@@ -30,17 +30,19 @@ impl Session {
     /// Ends a subscription behind what waits for it. The verdict on it goes on until that is written.
     pub(super) fn retire(&mut self, subscription: Arc<Subscription>) {
         self.gateway.router.retire(&subscription);
-        self.retired.retain(|retired| retired.may_write() > 0);
         if subscription.may_write() > 0 {
-            self.retired.push(subscription);
+            self.retired.insert(subscription);
         }
     }
 
     /// Forgets a subscription that had all its messages.
     pub(super) fn end_if_over(&mut self, subscription: &Arc<Subscription>) {
+        if subscription.may_write() > 0 || self.retired.remove(subscription) {
+            return;
+        }
         // Its `sid` may be another's by now.
         let is_live = |live: &Arc<Subscription>| Arc::ptr_eq(live, subscription);
-        if subscription.may_write() == 0 && self.subscriptions.get(subscription.sid()).is_some_and(is_live) {
+        if self.subscriptions.get(subscription.sid()).is_some_and(is_live) {
             self.subscriptions.remove(subscription.sid());
             self.gateway.router.unsubscribe(subscription);
         }

@@ -136,7 +136,10 @@ impl Outlines {
         let before = written.sid.as_ref().map_or(0, |before| spelled(before, form).len());
         let mut rest = &written.bytes[..];
         for length in &written.lengths {
-            let Some((whole, behind)) = rest.split_at_checked(*length as usize) else { return };
+            let Some((whole, behind)) = rest.split_at_checked(*length as usize) else {
+                debug_assert!(false, "a block is as long as its messages together");
+                return;
+            };
             let header = if is_text { websocket::header_of(whole) } else { 0 };
             let message = whole.get(header..).unwrap_or_default();
             let (head, tail) = message.get(..head).zip(message.get(head + before..)).unwrap_or_default();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::random::random;
+
 /// 128 random bits, printed as 32 hex digits. Unguessable, because a re-authentication proof is bound to it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; 16]);
@@ -22,11 +24,4 @@ impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SessionId({self})")
     }
-}
-
-/// Bytes of the operating system's generator.
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random generator answers once the process runs");
-    bytes
 }

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 
 use super::fault::{self, Fault};
 use super::wire::{Reader, Said, Writer};
-use super::{CloseReason, Session};
+use super::{CloseReason, Session, nats};
 use crate::policy::{Denial, DenialReason, GroupName, Rule};
 use crate::protocol::json::DecodeError;
-use crate::protocol::nats::Operation;
+use crate::protocol::nats::{Operation, SESSION_EVENTS};
 use crate::protocol::{
     self, Challenge, Command, Dialect, ErrorEvent, Event, Headers, OkResult, Payload, Sid,
 };
@@ -196,13 +196,15 @@ impl Session {
             self.send_burst();
         }
         match command {
-            Command::Subscribe { sid, .. }
-                if writer.nats().is_some_and(|(voice, _)| voice.is_listening(sid)) =>
-            {
-                Err(Fault::SidInUse)
-            }
             Command::Subscribe { sid, topic, group, echo, .. } => {
-                self.subscribe(sid.clone(), topic, group.as_deref(), *echo)
+                if self.subscriptions.contains_key(sid) {
+                    return Err(Fault::SidInUse);
+                }
+                match writer.nats() {
+                    Some((voice, _)) if voice.is_listening(sid) => Err(Fault::SidInUse),
+                    Some((voice, _)) if topic.starts_with(SESSION_EVENTS) => nats::listen(voice, sid, topic),
+                    _ => self.subscribe(sid.clone(), topic, group.as_deref(), *echo),
+                }
             }
             Command::Unsubscribe { sid, max, .. } => {
                 if writer.nats().is_some_and(|(voice, _)| voice.forget(sid, *max)) {
@@ -233,9 +235,6 @@ impl Session {
         group: Option<&str>,
         echo: bool,
     ) -> Result<Outcome, Fault> {
-        if self.subscriptions.contains_key(&sid) {
-            return Err(Fault::SidInUse);
-        }
         if self.subscriptions.len() >= self.limits.max_subscriptions {
             return Err(Fault::TooManySubscriptions(self.limits.max_subscriptions));
         }
@@ -296,7 +295,8 @@ impl Session {
             Fault::Forbidden(denial) => {
                 self.counts.denials += 1;
                 self.gateway.metrics.denied();
-                if let Some(times) = self.denials.count(operation.subject()) {
+                let denied = denial.topic.as_ref().map_or(operation.subject(), Pattern::as_str);
+                if let Some(times) = self.denials.count(operation.op, denied) {
                     crate::audit::denied(self.id, &self.standing, operation, denial, times);
                 }
             }

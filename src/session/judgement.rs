@@ -14,9 +14,10 @@ use crate::audit;
 use crate::clock::{unix_ms, unix_now};
 use crate::generation::Generation;
 use crate::identity::peer::VerifiedPeer;
-use crate::policy::GroupScope;
+use crate::policy::{Denial, GroupScope};
 use crate::protocol::{Event, ReauthCause, RevokedBecause};
 use crate::report::chain;
+use crate::routing::Subscription;
 use crate::verdict::{self, Standing};
 
 impl Session {
@@ -126,38 +127,25 @@ impl Session {
 
     /// Takes away the subscriptions that are no longer granted, and narrows those of which less is.
     fn review_subscriptions(&mut self, because: RevokedBecause, writer: &mut Writer) {
-        let grants = self.standing.grants.clone();
-        self.retired.retain(|retired| {
-            let held = retired.permit();
-            let permit = grants.subscribe(held.pattern(), held.group().map(GroupScope::name));
-            let stays = permit.is_ok_and(|permit| permit == *held);
-            if !stays {
-                retired.end();
-            }
-            stays
-        });
-        self.subscriptions.retain(|sid, subscription| {
+        let (grants, router) = (self.standing.grants.clone(), &self.gateway.router);
+        let review = |subscription: &Arc<Subscription>| {
             let held = subscription.permit();
-            match grants.subscribe(held.pattern(), held.group().map(GroupScope::name)) {
-                Ok(permit) => {
-                    if permit != *held {
-                        self.gateway.router.repermit(subscription, permit);
-                    }
-                    true
-                }
-                Err(denial) => {
-                    self.gateway.router.unsubscribe(subscription);
-                    audit::subscription_revoked(self.id, &self.standing, &denial);
-                    let topic = subscription.pattern().clone();
-                    let group = held.group().map(|group| group.name().as_str().into());
-                    writer.event(&Event::SubscriptionRevoked {
-                        sid: sid.clone(),
-                        topic,
-                        group,
-                        reason: because,
-                    });
-                    false
-                }
+            let permit = grants.subscribe(held.pattern(), held.group().map(GroupScope::name))?;
+            if permit != *held {
+                router.repermit(subscription, permit);
+            }
+            Ok::<(), Denial>(())
+        };
+        self.retired.retain(|retired| review(retired).inspect_err(|_| retired.end()).is_ok());
+        self.subscriptions.retain(|sid, subscription| match review(subscription) {
+            Ok(()) => true,
+            Err(denial) => {
+                router.unsubscribe(subscription);
+                audit::subscription_revoked(self.id, &self.standing, &denial);
+                let topic = subscription.pattern().clone();
+                let group = subscription.permit().group().map(|group| group.name().as_str().into());
+                writer.event(&Event::SubscriptionRevoked { sid: sid.clone(), topic, group, reason: because });
+                false
             }
         });
     }

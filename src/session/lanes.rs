@@ -6,30 +6,37 @@ use crate::keyed::Keyed;
 use crate::routing::Lane;
 use crate::topic::Topic;
 
-/// Topics remembered at once. A service that spreads over more pays for parsing, policy and matching each time.
-const MOST: usize = 512;
-/// Receivers of all of them together, by which their memory is bounded.
+/// Topics remembered at once, which take some kilobyte each. A service that spreads over more pays for parsing, policy and matching
+/// each time.
+const MOST: usize = 2_048;
+/// Receivers of all of them together, by which their memory is bounded. One lane alone may lead to more.
 const MOST_RECEIVERS: usize = 65_536;
 
 /// Bounded memory of permits and matches; emptied whenever the session's grants change, and while it is silent.
 #[derive(Default)]
 pub(super) struct Lanes {
-    lanes: Vec<Lane>,
+    lanes: Vec<Counted>,
     places: HashMap<Topic, usize, Keyed>,
     /// The place of the lane that was used last: most messages go where the one before went.
     last: usize,
     receivers: usize,
 }
 
+struct Counted {
+    lane: Lane,
+    /// Of how many the count knows.
+    receivers: usize,
+}
+
 impl Lanes {
     /// Whether messages on `topic` go down the lane that was used last.
     pub(super) fn goes_on(&self, topic: &str) -> bool {
-        self.lanes.get(self.last).is_some_and(|lane| lane.permit().topic().as_str() == topic)
+        self.lanes.get(self.last).is_some_and(|counted| counted.lane.permit().topic().as_str() == topic)
     }
 
     /// The lane that was used last.
     pub(super) fn last(&mut self) -> Option<&mut Lane> {
-        self.lanes.get_mut(self.last)
+        self.lanes.get_mut(self.last).map(|counted| &mut counted.lane)
     }
 
     /// The lane of `topic`, which from here on is the one that was used last.
@@ -42,11 +49,24 @@ impl Lanes {
         if self.lanes.len() >= MOST || self.receivers >= MOST_RECEIVERS {
             self.clear();
         }
-        self.receivers += lane.receivers();
+        let receivers = lane.receivers();
+        self.receivers += receivers;
         self.last = self.lanes.len();
         self.places.insert(lane.permit().topic().clone(), self.last);
-        self.lanes.push(lane);
-        &mut self.lanes[self.last]
+        self.lanes.push(Counted { lane, receivers });
+        &mut self.lanes[self.last].lane
+    }
+
+    /// Counts anew whom the lane that was used last leads to. Where all together lead to too many, the others are forgotten.
+    pub(super) fn recount(&mut self) {
+        let Some(last) = self.lanes.get_mut(self.last) else { return };
+        let before = std::mem::replace(&mut last.receivers, last.lane.receivers());
+        self.receivers = self.receivers - before + last.receivers;
+        if last.receivers > before && self.receivers > MOST_RECEIVERS {
+            let last = self.lanes.swap_remove(self.last);
+            self.clear();
+            self.insert(last.lane);
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -56,5 +76,10 @@ impl Lanes {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.lanes.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn receivers(&self) -> usize {
+        self.lanes.iter().map(|counted| counted.lane.receivers()).sum()
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::fault::{self, Fault};
+use super::fault::Fault;
+use super::inbound::Outcome;
 use super::wire::Writer;
 use super::{CloseReason, Session};
 use crate::protocol::json::DecodeError;
 pub(super) use crate::protocol::nats::Connect;
-use crate::protocol::nats::{self, Operation};
-use crate::protocol::{Command, Dialect, Event, Form, OkResult, Op, OpId, Sid};
+use crate::protocol::nats::{self, Operation, Voice};
+use crate::protocol::{Command, Dialect, Event, Form, OkResult, OpId, Sid};
 use crate::routing::Subscription;
 use crate::topic::{Pattern, Topic};
 
@@ -41,6 +42,9 @@ pub(super) fn form(dialect: Dialect, client: &Connect, settings: &DialectSetting
     }
 }
 
+/// What it takes to hold a topic against a pattern of many tokens, in offers to receivers.
+const MATCH_WORK: usize = 8;
+
 impl Session {
     /// One operation of a NATS client.
     pub(super) fn receive_nats(
@@ -65,8 +69,7 @@ impl Session {
                 Err(CloseReason::ProtocolAbuse)
             }
             Operation::Pong => Ok(()),
-            Operation::Ask { command, reply } => self.answer(command, reply, writer, now),
-            Operation::Listen { sid, pattern } => self.listen(sid, pattern, writer),
+            Operation::Ask { topic, command, reply } => self.answer(topic, command, reply, writer, now),
             Operation::Refused { topic, fault } => {
                 if let Some((voice, out)) = writer.nats() {
                     voice.refuse(topic, fault, out);
@@ -102,6 +105,7 @@ impl Session {
     /// Executes what a client asked the gateway itself, and answers it at `reply`, for that of its subscriptions which hears it.
     fn answer(
         &mut self,
+        topic: &str,
         command: Result<Command<'_>, DecodeError>,
         reply: Option<&str>,
         writer: &mut Writer,
@@ -112,61 +116,53 @@ impl Session {
             let subscription = self.hearing(&reply)?;
             Some((reply, subscription))
         });
-        let answer = self.perform(command, writer, now);
-        if let (Some((reply, heard)), Some(event), Some((voice, out))) =
-            (listener, &answer.event, writer.nats())
-        {
-            voice.answer(&reply, heard.sid(), event, out);
-            heard.count_own();
-            self.end_if_over(&heard);
-        } else if let Some(error @ Event::Error(_)) = &answer.event {
-            writer.event(error);
+        if listener.is_none() && matches!(command, Ok(Command::WhoAmI { .. })) {
+            self.count()?;
+            writer.event(&done());
+            return Ok(());
         }
-        writer.event(&done());
+        let mut answer = self.perform(command, writer, now);
+        match (listener, &mut answer.event, writer.nats()) {
+            (Some((reply, heard)), Some(event), Some((voice, out))) => {
+                voice.answer(&reply, heard.sid(), event, out);
+                heard.count_own();
+                self.end_if_over(&heard);
+                writer.event(&done());
+            }
+            (None, Some(Event::Error(error)), _) => {
+                error.topic = Some(topic.into());
+                writer.event(&Event::Error(error.clone()));
+            }
+            _ => writer.event(&done()),
+        }
         self.conclude(&answer, writer)
     }
 
     /// The session's own subscription that hears what is published on `topic`.
-    fn hearing(&self, topic: &Topic) -> Option<Arc<Subscription>> {
+    fn hearing(&mut self, topic: &Topic) -> Option<Arc<Subscription>> {
+        self.turn.count(self.subscriptions.len() * MATCH_WORK);
         self.subscriptions.values().find(|subscription| subscription.pattern().matches(topic)).cloned()
-    }
-
-    /// Subscribes to what the gateway tells the session. The router never hears of it.
-    fn listen(&mut self, sid: Sid, pattern: &str, writer: &mut Writer) -> Result<(), CloseReason> {
-        let parsed = Pattern::parse(pattern).map_err(Fault::Topic);
-        let Some((voice, _)) = writer.nats() else { return Ok(()) };
-        let is_in_use = voice.is_listening(&sid) || self.subscriptions.contains_key(&sid);
-        let listened = match self.rate.take().map_err(Fault::RateLimited).and(parsed) {
-            Err(fault) => Err(fault),
-            Ok(_) if is_in_use => Err(Fault::SidInUse),
-            Ok(pattern) if voice.listen(sid.clone(), pattern.clone()) => Ok(()),
-            Ok(_) => Err(Fault::TooManySubscriptions(nats::MOST_LISTENING)),
-        };
-        let operation = fault::Operation {
-            id: None,
-            op: Op::Subscribe,
-            topic: Some(pattern.into()),
-            sid: Some(sid),
-            group: None,
-        };
-        writer.event(&match listened {
-            Ok(()) => done(),
-            Err(fault) => operation.failed(&fault, None),
-        });
-        Ok(())
     }
 
     /// Tells a client that asked for it that nobody receives its request.
     pub(super) fn tell_no_responders(&mut self, reply: &Topic, writer: &mut Writer) {
-        if let Some(heard) = self.hearing(reply)
-            && let Some((voice, out)) = writer.nats()
+        if let Some((voice, out)) = writer.nats()
             && voice.options().no_responders
             && voice.options().headers
+            && let Some(heard) = self.hearing(reply)
         {
             nats::no_responders(reply.as_str(), heard.sid(), out);
             heard.count_own();
             self.end_if_over(&heard);
         }
+    }
+}
+
+/// Subscribes to what the gateway tells the session. The router never hears of it.
+pub(super) fn listen(voice: &mut Voice, sid: &Sid, pattern: &str) -> Result<Outcome, Fault> {
+    match voice.listen(sid.clone(), Pattern::parse(pattern)?) {
+        true => Ok(Outcome::DONE),
+        false => Err(Fault::TooManySubscriptions(nats::MOST_LISTENING)),
     }
 }
 

@@ -14,7 +14,7 @@ use super::credential::Credential;
 use super::fault::Fault;
 use super::judgement::{moment, path_end};
 use super::wire::Writer;
-use super::{Session, lot, random};
+use super::{Session, lot};
 use crate::audit;
 use crate::clock::unix_now;
 use crate::generation::Generation;
@@ -22,6 +22,7 @@ use crate::identity::certificate::CertificateId;
 use crate::identity::peer::VerifiedPeer;
 use crate::identity::{ServiceName, TrustName};
 use crate::protocol::{Challenge, OkResult, Op, Proof, Reauthenticated};
+use crate::random::random;
 use crate::trust::{ProofError, Statement, VerifyError, prove};
 use crate::verdict::{self, Refusal, Standing};
 

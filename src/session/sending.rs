@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Session;
 use super::fault::Fault;
 use super::inbound::Outcome;
-use super::{Session, random};
 use crate::policy::ReplyRights;
 use crate::protocol::{Headers, OpId, Payload};
+use crate::random::random;
 use crate::routing::{Burst, Parcel, requester_token, requester_topic};
 use crate::topic::{Topic, is_inbox};
 
@@ -110,18 +111,19 @@ impl Session {
         let (from, session) = (&self.standing.identity, self.id);
         let parcel = Parcel { from, session, payload, headers, reply, answer_within };
         let burst = self.burst.get_or_insert_with(Burst::borrowed);
+        let mut taken = None;
         if !Burst::takes(&parcel) {
             router.publish_burst(lane, burst, from, session, &mut self.turn);
-            return Ok(Some(router.publish(lane, parcel, &mut self.turn)));
-        }
-        if burst.takes_more(&parcel.payload) {
+            taken = Some(router.publish(lane, parcel, &mut self.turn));
+        } else if burst.takes_more(&parcel.payload) {
             burst.add(&parcel.payload);
         } else {
             router.publish_burst(lane, burst, from, session, &mut self.turn);
             router.refresh(lane);
             burst.begin(&parcel.payload, lane.receivers());
         }
-        Ok(None)
+        self.lanes.recount();
+        Ok(taken)
     }
 
     /// Sends what was published on one topic and waits.
@@ -132,6 +134,7 @@ impl Session {
         if let Some(lane) = self.lanes.last() {
             let (from, session) = (&self.standing.identity, self.id);
             self.gateway.router.publish_burst(lane, &mut burst, from, session, &mut self.turn);
+            self.lanes.recount();
         }
         self.burst = Some(burst);
     }

@@ -12,7 +12,7 @@ pub trait Transport {
     fn poll_read(&mut self, context: &mut Context<'_>, into: &mut Vec<u8>) -> Poll<usize>;
 
     /// Takes all of `plaintext` over, whatever waits already.
-    fn take(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()>;
+    fn buffer(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()>;
 
     /// Whether something that was taken over is not with the system yet.
     fn is_waiting(&self) -> bool;

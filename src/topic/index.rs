@@ -70,9 +70,9 @@ impl<T> PatternIndex<T> {
         removed
     }
 
-    /// Visits the values of every pattern that [matches](Pattern::matches) `topic`.
-    pub fn for_each_match<'a>(&'a self, topic: &Topic, mut visit: impl FnMut(&'a T)) {
-        self.root(topic.is_reserved()).covering(Some(topic.as_str()), &mut visit);
+    /// Visits the values of every pattern that [matches](Pattern::matches) `topic`. How many places had to be looked at.
+    pub fn for_each_match<'a>(&'a self, topic: &Topic, mut visit: impl FnMut(&'a T)) -> usize {
+        self.root(topic.is_reserved()).covering(Some(topic.as_str()), &mut visit)
     }
 
     /// Visits the values of every pattern that [covers](Pattern::covers) `pattern`.
@@ -139,21 +139,20 @@ impl<T> Node<T> {
         removed
     }
 
-    /// A topic is a pattern without wildcards, and to match it is to cover it.
-    fn covering<'a>(&'a self, rest: Option<&str>, visit: &mut impl FnMut(&'a T)) {
-        let Some((token, more)) = split(rest) else { return self.here.for_each(visit) };
-        let Some(branches) = &self.branches else { return };
+    /// A topic is a pattern without wildcards, and to match it is to cover it. How many nodes were looked at.
+    fn covering<'a>(&'a self, rest: Option<&str>, visit: &mut impl FnMut(&'a T)) -> usize {
+        let Some((token, more)) = split(rest) else {
+            self.here.for_each(visit);
+            return 1;
+        };
+        let Some(branches) = &self.branches else { return 1 };
         branches.tail.for_each(&mut *visit);
-        match token {
-            ">" => return,
-            "*" => {}
-            literal => {
-                if let Some(child) = branches.literal.get(literal) {
-                    child.covering(more, visit);
-                }
-            }
-        }
-        branches.any.covering(more, visit);
+        let literal = match token {
+            ">" => return 1,
+            "*" => 0,
+            literal => branches.literal.get(literal).map_or(0, |child| child.covering(more, visit)),
+        };
+        1 + literal + branches.any.covering(more, visit)
     }
 
     fn overlapping<'a>(&'a self, rest: Option<&str>, visit: &mut impl FnMut(&'a T)) {

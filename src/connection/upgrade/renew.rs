@@ -18,9 +18,9 @@ use crate::clock::unix_now;
 use crate::gateway::{Gateway, Phase};
 use crate::generation::Generation;
 use crate::identity::peer::VerifiedPeer;
+use crate::random::random;
 use crate::renewal::{self, Issuer, RenewalError, Renewed};
 use crate::report::chain;
-use crate::session::random;
 use crate::trust::pem;
 
 /// Where certificates are renewed, on each listener.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::connect::Connect;
 use super::headers::{self, HeaderFault, Reserved};
 use super::shape::{Shape, Verb};
-use super::{REAUTH, SESSION_EVENTS, WHOAMI};
+use super::{REAUTH, WHOAMI};
 use crate::protocol::json::{self, DecodeError};
 use crate::protocol::{Command, Headers, OpId, Payload, Sid};
 use crate::topic::is_inbox;
@@ -25,13 +25,9 @@ pub enum Operation<'a> {
     },
     /// Something that the gateway itself answers, at `reply`.
     Ask {
+        topic: &'a str,
         command: Result<Command<'a>, DecodeError>,
         reply: Option<&'a str>,
-    },
-    /// A subscription to what the gateway tells the session.
-    Listen {
-        sid: Sid,
-        pattern: &'a str,
     },
     /// A message that was not published.
     Refused {
@@ -239,7 +235,7 @@ fn published<'a>(
         REAUTH => json::decode_proof(OpId::ZERO, payload),
         _ => return Ok(publication(id, topic, reply, headers, payload)),
     };
-    Ok(Operation::Ask { command, reply })
+    Ok(Operation::Ask { topic, command, reply })
 }
 
 fn publication<'a>(
@@ -261,9 +257,6 @@ fn subscribe<'a>(
 ) -> Result<Operation<'a>, StreamFault> {
     let pattern = text(shape.arg(0, whole))?;
     let sid = sid(shape.arg(shape.count().saturating_sub(1), whole))?;
-    if pattern.starts_with(SESSION_EVENTS) {
-        return Ok(Operation::Listen { sid, pattern });
-    }
     let group = if shape.count() > 2 { Some(Cow::Borrowed(text(shape.arg(1, whole))?)) } else { None };
     Ok(Operation::Command(Command::Subscribe { id, sid, topic: Cow::Borrowed(pattern), group, echo }))
 }

@@ -1,5 +1,6 @@
 //! The answer to every fault, and the bounds of what a session remembers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,20 +9,21 @@ use crate::identity::certificate::CertificateId;
 use crate::identity::peer::EndedBy;
 use crate::limits::Limits;
 use crate::policy::DenialReason;
-use crate::protocol::{ErrorCode, Event, Op, OpId, Sid};
-use crate::routing::Router;
+use crate::protocol::{ErrorCode, Event, Form, Op, OpId, Sid};
+use crate::routing::{Lane, Router};
 use crate::session::credential::{Credential, Moment, PathEnd};
 use crate::session::fault::{Fault, Faults, Operation};
 use crate::session::lanes::Lanes;
-use crate::session::{CloseReason, FailedProof, ReauthError};
+use crate::session::{CloseReason, FailedProof, Outbox, ReauthError, SessionId};
 use crate::testing::policy;
-use crate::topic::{Topic, TopicError};
+use crate::topic::{Pattern, Topic, TopicError};
 
 const DENYING: &str = r#"
     [[grant]]
     name = "base-rule"
     services = ["*"]
     publish = [">"]
+    subscribe = [">"]
     [[grant]]
     name = "secret-rule"
     services = ["*"]
@@ -126,19 +128,49 @@ fn credential(limits: &Limits) -> Credential {
     Credential::taken(path, limits, 0.0, Moment { steady: Instant::now(), unix_ms: 0 })
 }
 
+fn lane(router: &Router, topic: &str) -> Lane {
+    let rights = policy(DENYING).grants(&crate::identity::ServiceName::parse("orders").unwrap(), &[]);
+    router.lane(rights.publish(&Topic::parse(topic).unwrap()).unwrap())
+}
+
 #[test]
 fn lanes_are_bounded() {
     let router = Router::default();
-    let rights = policy(DENYING).grants(&crate::identity::ServiceName::parse("orders").unwrap(), &[]);
     let mut lanes = Lanes::default();
     let mut most = 0;
-    for number in 0..2_000 {
+    for number in 0..5_000 {
         let topic = Topic::parse(&format!("a.{number}")).unwrap();
-        lanes.insert(router.lane(rights.publish(&topic).unwrap()));
+        lanes.insert(lane(&router, topic.as_str()));
         assert!(lanes.get(topic.as_str()).is_some());
         most = most.max(lanes.len());
     }
-    assert_eq!(most, 512);
+    assert_eq!(most, 2_048);
     lanes.clear();
-    assert!(lanes.get("a.1999").is_none() && lanes.len() == 0);
+    assert!(lanes.get("a.4999").is_none() && lanes.len() == 0);
+}
+
+/// Subscribers that come after the lanes count too.
+#[test]
+fn the_receivers_behind_lanes_are_bounded() {
+    const SUBSCRIBERS: u64 = 1_000;
+    let router = Router::default();
+    let rights = policy(DENYING).grants(&crate::identity::ServiceName::parse("orders").unwrap(), &[]);
+    let mut lanes = Lanes::default();
+    let topics: Vec<_> = (0..200).map(|number| format!("a.{number}")).collect();
+    for topic in &topics {
+        lanes.insert(lane(&router, topic));
+    }
+    let outbox = Arc::new(Outbox::new(8, 1_024, Form::Json));
+    for sid in 0..SUBSCRIBERS {
+        let permit = rights.subscribe(&Pattern::parse("a.>").unwrap(), None).unwrap();
+        let sid = Sid::from_number(sid).unwrap();
+        router.subscribe(permit, SessionId::random(), sid, true, outbox.clone(), 8).unwrap();
+    }
+    for topic in &topics {
+        if let Some(lane) = lanes.get(topic) {
+            router.refresh(lane);
+            lanes.recount();
+        }
+        assert!(lanes.receivers() <= 65_536 + SUBSCRIBERS as usize, "{}", lanes.receivers());
+    }
 }

@@ -31,7 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport for Plain<S> {
         Poll::Ready(if ended { 0 } else { read.filled().len() })
     }
 
-    fn take(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()> {
+    fn buffer(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()> {
         plaintext.iter().for_each(|part| self.waiting.extend_from_slice(part));
         Ok(())
     }

@@ -25,7 +25,7 @@ impl Transport for Pieces {
         Poll::Ready(piece.len())
     }
 
-    fn take(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()> {
+    fn buffer(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()> {
         self.writes += 1;
         plaintext.iter().for_each(|part| self.written.extend_from_slice(part));
         Ok(())

@@ -185,7 +185,7 @@ impl Writer {
         };
         if self.shared.is_empty() {
             let parts = [ahead, header, messages].map(IoSlice::new);
-            stream.take(&parts)?;
+            stream.buffer(&parts)?;
         } else {
             let mut parts = vec![IoSlice::new(ahead), IoSlice::new(header)];
             let mut start = 0;
@@ -195,7 +195,7 @@ impl Writer {
                 start = *place;
             }
             parts.push(IoSlice::new(messages.get(start..).unwrap_or_default()));
-            stream.take(&parts)?;
+            stream.buffer(&parts)?;
         }
         self.forget();
         Ok(())

@@ -27,7 +27,9 @@ impl Naive {
 }
 
 fn matching(index: &PatternIndex<u8>, topic: &Topic) -> Vec<u8> {
-    sorted(|values| index.for_each_match(topic, |value| values.push(*value)))
+    sorted(|values| {
+        index.for_each_match(topic, |value| values.push(*value));
+    })
 }
 
 fn sorted<V: Ord>(collect: impl FnOnce(&mut Vec<V>)) -> Vec<V> {
@@ -161,7 +163,9 @@ fn many_values_of_one_pattern_leave_at_little_cost() {
         assert!(index.remove(&pattern, &Counted(number, &comparisons)));
         assert!(number % 1_000 > 0 || !index.remove(&pattern, &Counted(number, &comparisons)), "only once");
         if number.is_power_of_two() || number % 4_999 == 0 {
-            let left = sorted(|values| index.for_each_match(&topic, |value| values.push(value.0)));
+            let left = sorted(|values| {
+                index.for_each_match(&topic, |value| values.push(value.0));
+            });
             assert!(left.into_iter().eq(0..number));
         }
     }

@@ -74,6 +74,14 @@ async fn verbose_answers_every_operation_and_is_what_holds_before_connect() {
     nats.send(publish("orders.x", "") + "PING\r\n").await;
     assert_eq!(nats.error().await, super::publish_refused("orders.x"));
     assert_eq!(nats.said().await, Said::Pong);
+    // What is asked of the gateway itself is answered once too, whether somebody hears the answer or not.
+    nats.send("PUB $SYS.REQ.SESSION.REAUTH 2\r\n{}\r\nPING\r\n").await;
+    let error = nats.error().await;
+    let about = "Permissions Violation for Publish to \"$SYS.REQ.SESSION.REAUTH\": ";
+    assert!(error.starts_with(about), "{error}");
+    assert_eq!(nats.said().await, Said::Pong);
+    nats.send("PUB $SYS.REQ.SESSION.WHOAMI 0\r\n\r\n").await;
+    assert_eq!(nats.said().await, Said::Ok);
     nats.send(format!("{USUAL}\r\nSUB {own} 1\r\nUNSUB 1\r\n")).await;
     nats.nothing_came().await;
 }

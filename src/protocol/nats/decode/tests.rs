@@ -150,7 +150,7 @@ fn what_the_gateway_itself_answers_is_no_publication() {
     assert_eq!(fault, None);
     assert!(operations[0].starts_with("Ask") && operations[0].contains("WhoAmI"), "{operations:?}");
     assert!(operations[1].starts_with("Ask") && operations[1].contains("Err"), "{operations:?}");
-    assert!(operations[2].starts_with("Listen"), "{operations:?}");
+    assert!(operations[2].starts_with("Command(Subscribe"), "{operations:?}");
     assert!(operations[3].starts_with("Command"), "the policy refuses it: {operations:?}");
 }
 

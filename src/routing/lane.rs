@@ -1,0 +1,164 @@
+//! Who receives what is published on one topic, and how it gets there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::turn::Wakeups;
+use super::{Burst, Parcel, Subscription, Turn};
+use crate::identity::ServiceIdentity;
+use crate::policy::{GroupScope, PublishPermit};
+use crate::session::{Encodings, Outlines, SessionId};
+use crate::topic::Topic;
+
+/// One publisher's way to the receivers of one topic: its permit, who matched at which version, and what all of its messages
+/// have in common.
+pub struct Lane {
+    pub(super) permit: PublishPermit,
+    pub(super) outlines: Outlines,
+    pub(super) matched: Matched,
+    pub(super) shard: usize,
+    pub(super) shard_version: u64,
+    pub(super) wild_version: u64,
+}
+
+/// Groups that are looked through; more of them are found by their scope.
+const FEW_GROUPS: usize = 8;
+
+/// The subscriptions whose patterns match a topic.
+#[derive(Default)]
+pub(super) struct Matched {
+    pub(super) direct: Vec<Arc<Subscription>>,
+    pub(super) groups: Vec<(GroupScope, Vec<Arc<Subscription>>)>,
+    /// Where each group is, once they are too many to be looked through.
+    places: HashMap<GroupScope, usize>,
+    /// Members of all groups together.
+    members: usize,
+    /// What it took to find them: nodes of the index and subscriptions, for whoever counts.
+    pub(super) work: usize,
+    /// Where in a group the next look for a member begins.
+    pub(super) next_member: usize,
+}
+
+/// A parcel with its topic, as it goes to every receiver.
+pub(super) struct Addressed<'m> {
+    pub(super) encodings: Encodings<'m>,
+    pub(super) session: SessionId,
+    pub(super) answer_within: Option<Duration>,
+    pub(super) wakeups: &'m mut Wakeups,
+}
+
+impl Lane {
+    /// Subscriptions that it led to when it was last looked at.
+    pub fn receivers(&self) -> usize {
+        self.matched.direct.len() + self.matched.members
+    }
+
+    /// What it took since the last call to find them.
+    pub(super) fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.matched.work)
+    }
+
+    /// The permit that opened it.
+    pub fn permit(&self) -> &PublishPermit {
+        &self.permit
+    }
+
+    pub(super) fn send(&mut self, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
+        let (session, answer_within) = (parcel.session, parcel.answer_within);
+        let message = parcel.message(self.permit.topic());
+        let Turn { scratch, wakeups, .. } = turn;
+        let encodings = Encodings::new(&message, Some(&mut self.outlines), scratch);
+        self.matched.deliver(&mut Addressed { encodings, session, answer_within, wakeups })
+    }
+
+    pub(super) fn send_burst(
+        &mut self,
+        burst: &mut Burst,
+        from: &ServiceIdentity,
+        session: SessionId,
+        wakeups: &mut Wakeups,
+    ) {
+        let Self { permit, outlines, matched, .. } = self;
+        let messages = burst.len();
+        for subscription in matched.direct.iter().filter(|subscription| subscription.wants_from(session)) {
+            wakeups.count(messages);
+            let taken = subscription.admit(messages);
+            if taken == 0 {
+                continue;
+            }
+            let (outbox, sid, topic) = (subscription.outbox(), subscription.sid(), permit.topic());
+            let (bytes, lengths) = burst.encoded(taken, outbox.form(), sid, topic, from, outlines);
+            wakeups.note(outbox.deliver_burst(subscription, topic, bytes, lengths), outbox);
+        }
+    }
+}
+
+impl Matched {
+    /// Leaves its room to the next look-up.
+    pub(super) fn clear(&mut self) {
+        self.direct.clear();
+        self.groups.clear();
+        (self.members, self.work) = (0, 0);
+    }
+
+    pub(super) fn add(&mut self, topic: &Topic, subscription: &Arc<Subscription>) {
+        self.work += 1;
+        if subscription.filters(topic) {
+            return;
+        }
+        let Some(scope) = subscription.group() else {
+            self.direct.push(subscription.clone());
+            return;
+        };
+        self.members += 1;
+        if self.groups.len() == FEW_GROUPS && self.places.is_empty() {
+            self.places
+                .extend(self.groups.iter().enumerate().map(|(place, (scope, _))| (scope.clone(), place)));
+        }
+        let place = match self.places.is_empty() {
+            true => self.groups.iter().position(|(known, _)| *known == scope),
+            false => self.places.get(&scope).copied(),
+        };
+        if let Some((_, members)) = place.and_then(|place| self.groups.get_mut(place)) {
+            members.push(subscription.clone());
+            return;
+        }
+        if !self.places.is_empty() {
+            self.places.insert(scope.clone(), self.groups.len());
+        }
+        self.groups.push((scope, vec![subscription.clone()]));
+    }
+
+    /// No more are added.
+    pub(super) fn complete(&mut self) {
+        self.places = HashMap::new();
+    }
+
+    pub(super) fn deliver(&mut self, parcel: &mut Addressed<'_>) -> usize {
+        let to_all = self.direct.iter().filter(|subscription| parcel.offer(subscription)).count();
+        if self.groups.is_empty() {
+            return to_all;
+        }
+        self.next_member = self.next_member.wrapping_add(1);
+        let to_one_each = self.groups.iter().filter(|(_, members)| {
+            let start = self.next_member.checked_rem(members.len()).unwrap_or(0);
+            let (before, from) = members.split_at(start);
+            from.iter().chain(before).any(|member| parcel.offer(member))
+        });
+        to_all + to_one_each.count()
+    }
+}
+
+impl Addressed<'_> {
+    /// Offers the parcel to one subscription. Whether it was taken.
+    fn offer(&mut self, subscription: &Arc<Subscription>) -> bool {
+        self.wakeups.count(1);
+        if !subscription.wants_from(self.session) || subscription.admit(1) == 0 {
+            return false;
+        }
+        let outbox = subscription.outbox();
+        let queued = outbox.deliver(subscription, &mut self.encodings, self.answer_within);
+        self.wakeups.note(queued, outbox)
+    }
+}
