@@ -14,7 +14,7 @@ pub struct Scenario {
 
 const PIPELINED: Play = Play::Deliveries(one_to_one(128, Packing::Frames(32), 1_024));
 
-pub const SCENARIOS: [Scenario; 13] = [
+pub const SCENARIOS: [Scenario; 14] = [
     nats(
         "full handshake and upgrade",
         Play::Handshakes { at_once: 16 },
@@ -26,6 +26,11 @@ pub const SCENARIOS: [Scenario; 13] = [
         "1→1, 128 B, one a write",
         Play::Deliveries(one_to_one(128, Packing::One, 1_024)),
         &[Goal::TimesNats(2.0)],
+    ),
+    nats(
+        "1→1, 128 B, one a write, 16 under way",
+        Play::Deliveries(one_to_one(128, Packing::One, 16)),
+        &[],
     ),
     nats("1→1, 16 KiB", Play::Deliveries(one_to_one(16 * 1024, Packing::One, 256)), &[Goal::TimesNats(2.0)]),
     nats(
