@@ -27,11 +27,7 @@ pub const SCENARIOS: [Scenario; 14] = [
         Play::Deliveries(one_to_one(128, Packing::One, 1_024)),
         &[Goal::TimesNats(2.0)],
     ),
-    nats(
-        "1→1, 128 B, one a write, 16 under way",
-        Play::Deliveries(one_to_one(128, Packing::One, 16)),
-        &[],
-    ),
+    nats("1→1, 128 B, one a write, 16 under way", Play::Deliveries(one_to_one(128, Packing::One, 16)), &[]),
     nats("1→1, 16 KiB", Play::Deliveries(one_to_one(16 * 1024, Packing::One, 256)), &[Goal::TimesNats(2.0)]),
     nats(
         "1→100, 128 B, deliveries",

@@ -25,7 +25,7 @@ pub struct Listener {
 }
 
 /// One bound address. Connections do not hold it: with the end of accepting its socket is closed, so that who comes then is refused and
-/// goes elsewhere, and a successor can have the address.
+/// goes elsewhere.
 pub struct BoundListener {
     listener: Arc<Listener>,
     socket: TcpListener,

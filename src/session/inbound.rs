@@ -130,7 +130,7 @@ impl Session {
     }
 
     /// Counts a command, whatever comes of it.
-    fn understood(&mut self) {
+    pub(super) fn understood(&mut self) {
         self.faults.forget();
         self.counts.commands += 1;
     }

@@ -82,7 +82,10 @@ impl Session {
     /// Counts what has to be answered even above the rate, because a client would wait for ever: a session that goes on so ends.
     fn count(&mut self) -> Result<(), CloseReason> {
         match self.rate.take() {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.faults.within_rate();
+                Ok(())
+            }
             Err(_) => self.faults.over_rate(&self.limits),
         }
     }
@@ -117,6 +120,7 @@ impl Session {
             Some((reply, subscription))
         });
         if listener.is_none() && matches!(command, Ok(Command::WhoAmI { .. })) {
+            self.understood();
             self.count()?;
             writer.event(&done());
             return Ok(());

@@ -128,7 +128,9 @@ impl Reader {
                     break;
                 }
                 (Some(Piece::Bytes(place)), Decoding::Nats(stream)) => {
-                    stream.left = frames.start + place.start..frames.start + place.end;
+                    let place = frames.start + place.start..frames.start + place.end;
+                    // A text of fragments may have left its copy.
+                    (stream.left, stream.copied) = (place, None);
                 }
                 (Some(Piece::Whole(found)), Decoding::Nats(stream)) if found.is_message() => {
                     let place = found.place();

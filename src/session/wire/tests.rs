@@ -140,6 +140,23 @@ async fn a_stream_is_read_across_messages_of_any_kind_and_their_fragments() {
     assert_eq!(said[4], ["Ping", "pub", "Pong"]);
 }
 
+/// The end of an operation that a text of fragments began, in the same read.
+#[tokio::test]
+async fn an_operation_goes_on_from_a_text_of_fragments_in_a_binary_message() {
+    for before in [0, 40] {
+        let text = ["PING\r\n".repeat(before), "PUB a 2\r\nhi".into()].concat();
+        let (first, second) = text.split_at(2);
+        let whole = [
+            frame(BEGUN - 1, first.as_bytes()),
+            frame(ENDS, second.as_bytes()),
+            frame(BINARY, b"\r\nSUB a 1\r\n"),
+        ];
+        let (mut stream, mut reader, mut writer) = ends(Dialect::Nats, [whole.concat()]);
+        let said = read(&mut stream, &mut reader, &mut writer).await;
+        assert_eq!(said[before..], ["pub", "sub"]);
+    }
+}
+
 #[tokio::test]
 async fn all_that_waits_of_a_stream_is_written_as_one_message() {
     let (mut stream, mut reader, mut writer) = ends(Dialect::Nats, []);

@@ -173,7 +173,7 @@ async fn a_second_sigterm_ends_the_drain_at_once() {
 
     serving.signal("TERM");
     assert_eq!(session.text().await["op"], "draining");
-    // Who comes now is refused at once, and a successor may have the address.
+    // Who comes now is refused at once, and another may have the address.
     let refused = async {
         while TcpStream::connect(&address).await.is_ok() {
             tokio::task::yield_now().await;
