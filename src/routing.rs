@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use burst::Burst;
 pub use inboxes::{InboxError, Inboxes};
 pub use lane::Lane;
-use lane::{Addressed, Matched};
+use lane::{Addressed, GroupPlaces, Matched};
 pub use subscription::Subscription;
 pub use turn::Turn;
 
@@ -251,11 +251,12 @@ impl Router {
         debug_assert!(matched.direct.is_empty() && matched.groups.is_empty(), "nobody of another topic");
         matched.next_member = self.round_robin.fetch_add(1, Ordering::Relaxed);
         let wild = (!topic.is_reserved()).then_some(&self.wild);
+        let mut places = GroupPlaces::new();
         for shard in self.shards.get(shard).into_iter().chain(wild) {
-            let work = shard.lock().for_each_match(topic, |subscription| matched.add(topic, subscription));
+            let add = |subscription| matched.add(topic, subscription, &mut places);
+            let work = shard.lock().for_each_match(topic, add);
             matched.work += work;
         }
-        matched.complete();
     }
 
     fn versions(&self, shard: usize) -> (u64, u64) {

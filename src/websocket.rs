@@ -7,6 +7,7 @@
 
 mod decoder;
 mod encoder;
+mod head;
 
 pub use decoder::{Decoded, Decoder, Found, FrameFault, FrameLimits, Incoming, Piece};
 pub use encoder::{

@@ -25,13 +25,14 @@ pub struct Lane {
 /// Groups that are looked through; more of them are found by their scope.
 const FEW_GROUPS: usize = 8;
 
+/// Where each group is among those found so far, once they are more than a few.
+pub(super) type GroupPlaces = HashMap<GroupScope, usize>;
+
 /// The subscriptions whose patterns match a topic.
 #[derive(Default)]
 pub(super) struct Matched {
     pub(super) direct: Vec<Arc<Subscription>>,
     pub(super) groups: Vec<(GroupScope, Vec<Arc<Subscription>>)>,
-    /// Where each group is, once they are too many to be looked through.
-    places: HashMap<GroupScope, usize>,
     /// Members of all groups together.
     members: usize,
     /// What it took to find them: nodes of the index and subscriptions, for whoever counts.
@@ -102,7 +103,8 @@ impl Matched {
         (self.members, self.work) = (0, 0);
     }
 
-    pub(super) fn add(&mut self, topic: &Topic, subscription: &Arc<Subscription>) {
+    /// Adds one whose pattern matches. `places` are those of one look-up.
+    pub(super) fn add(&mut self, topic: &Topic, subscription: &Arc<Subscription>, places: &mut GroupPlaces) {
         self.work += 1;
         if subscription.filters(topic) {
             return;
@@ -112,27 +114,21 @@ impl Matched {
             return;
         };
         self.members += 1;
-        if self.groups.len() == FEW_GROUPS && self.places.is_empty() {
-            self.places
-                .extend(self.groups.iter().enumerate().map(|(place, (scope, _))| (scope.clone(), place)));
+        if self.groups.len() == FEW_GROUPS && places.is_empty() {
+            places.extend(self.groups.iter().enumerate().map(|(place, (scope, _))| (scope.clone(), place)));
         }
-        let place = match self.places.is_empty() {
+        let place = match places.is_empty() {
             true => self.groups.iter().position(|(known, _)| *known == scope),
-            false => self.places.get(&scope).copied(),
+            false => places.get(&scope).copied(),
         };
         if let Some((_, members)) = place.and_then(|place| self.groups.get_mut(place)) {
             members.push(subscription.clone());
             return;
         }
-        if !self.places.is_empty() {
-            self.places.insert(scope.clone(), self.groups.len());
+        if !places.is_empty() {
+            places.insert(scope.clone(), self.groups.len());
         }
         self.groups.push((scope, vec![subscription.clone()]));
-    }
-
-    /// No more are added.
-    pub(super) fn complete(&mut self) {
-        self.places = HashMap::new();
     }
 
     pub(super) fn deliver(&mut self, parcel: &mut Addressed<'_>) -> usize {

@@ -340,39 +340,19 @@ impl From<Incoming<'_>> for Heard {
 
 /// The bytes of binary messages, found as they arrive in chunks of the given sizes, whatever else was said, and whether a message
 /// is still open.
-fn pieces_cut(mut bytes: &[u8], cuts: &[usize]) -> ((Vec<u8>, Vec<Heard>, bool), Option<FrameFault>) {
-    let (mut decoder, mut buf) = (Decoder::new(LIMITS), Vec::new());
+fn pieces_cut(bytes: &[u8], cuts: &[usize]) -> ((Vec<u8>, Vec<Heard>, bool), Option<FrameFault>) {
+    let mut decoder = Decoder::new(LIMITS);
     let (mut pieces, mut others) = (Vec::new(), Vec::new());
-    let fault = 'all: {
-        for cut in cuts.iter().cycle() {
-            let (chunk, rest) = bytes.split_at((*cut).min(bytes.len()));
-            bytes = rest;
-            buf.extend_from_slice(chunk);
-            loop {
-                let (used, found) = match decoder.find_piece(&mut buf) {
-                    Ok(found) => found,
-                    Err(fault) => break 'all Some(fault),
-                };
-                let is_something = found.is_some();
-                match found {
-                    Some(Piece::Bytes(place)) => pieces.extend_from_slice(&buf[place]),
-                    Some(Piece::Whole(found)) => match decoder.get(found, &buf) {
-                        Ok(incoming) => others.push(incoming.into()),
-                        Err(fault) => break 'all Some(fault),
-                    },
-                    None => {}
-                }
-                buf.drain(..used);
-                if !is_something {
-                    break;
-                }
-            }
-            if bytes.is_empty() {
-                break;
-            }
+    let fault = feed(bytes, cuts, |buf| {
+        let (used, found) = decoder.find_piece(buf)?;
+        let is_something = found.is_some();
+        match found {
+            Some(Piece::Bytes(place)) => pieces.extend_from_slice(&buf[place]),
+            Some(Piece::Whole(found)) => others.push(decoder.get(found, buf)?.into()),
+            None => {}
         }
-        None
-    };
+        Ok((used, is_something))
+    });
     let is_open = fault.is_some() || decoder.is_mid_message();
     ((pieces, others, is_open), fault)
 }
@@ -387,27 +367,46 @@ fn decode_all(bytes: &[u8]) -> Outcome {
     decode_cut(bytes, &[bytes.len().max(1)])
 }
 
-/// Decodes bytes that arrive in chunks of the given sizes, over and over.
-fn decode_cut(mut bytes: &[u8], cuts: &[usize]) -> Outcome {
-    let (mut decoder, mut buf, mut all) = (Decoder::new(LIMITS), Vec::new(), Vec::new());
+/// Decodes bytes that arrive in chunks of the given sizes.
+fn decode_cut(bytes: &[u8], cuts: &[usize]) -> Outcome {
+    let (mut decoder, mut all) = (Decoder::new(LIMITS), Vec::new());
+    let fault = feed(bytes, cuts, |buf| {
+        let Decoded { used, incoming } = decoder.decode(buf)?;
+        let heard = incoming.map(Heard::from);
+        let is_something = heard.is_some();
+        all.extend(heard);
+        Ok((used, is_something))
+    });
+    (all, fault)
+}
+
+/// Hands on bytes that arrive in chunks of the given sizes, over and over, until `step` fails. It tells how many are used up, and
+/// whether it found something.
+fn feed(
+    mut bytes: &[u8],
+    cuts: &[usize],
+    mut step: impl FnMut(&mut [u8]) -> Result<(usize, bool), FrameFault>,
+) -> Option<FrameFault> {
+    let mut buf = Vec::new();
     for cut in cuts.iter().cycle() {
         let (chunk, rest) = bytes.split_at((*cut).min(bytes.len()));
         bytes = rest;
         buf.extend_from_slice(chunk);
         loop {
-            let (used, heard) = match decoder.decode(&mut buf) {
-                Ok(Decoded { used, incoming }) => (used, incoming.map(Heard::from)),
-                Err(fault) => return (all, Some(fault)),
+            let (used, is_something) = match step(&mut buf) {
+                Ok(found) => found,
+                Err(fault) => return Some(fault),
             };
             buf.drain(..used);
-            let Some(heard) = heard else { break };
-            all.push(heard);
+            if !is_something {
+                break;
+            }
         }
         if bytes.is_empty() {
             break;
         }
     }
-    (all, None)
+    None
 }
 
 /// A stream in memory.
