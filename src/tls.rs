@@ -3,7 +3,9 @@
 //! Invariant: no configuration ever resumes. rustls keeps the client's chain in a resumed session and does not ask the
 //! verifier again, so that a revoked, expired or no longer trusted certificate would come back in.
 
-use std::sync::Arc;
+mod records;
+
+use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -11,18 +13,31 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{CipherSuite, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    CipherSuiteCommon, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, Tls13CipherSuite,
+};
 
-/// The one cryptography provider of the gateway: aws-lc-rs, X25519MLKEM768 first among its key exchanges.
+/// The one cryptography provider of the gateway: aws-lc-rs, X25519MLKEM768 first among its key exchanges, but for the records of
+/// AES-128-GCM, which [`records`] protects.
 ///
 /// AES-128-GCM comes first: it is what every implementation must have (RFC 8446, section 9.1), its hash has instructions of
 /// its own in processors, and the one of AES-256-GCM took 6.5 % of a handshake's time.
 pub fn provider() -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
-    // Stable: the others keep their order.
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider.cipher_suites.retain(|suite| suite.suite() != AES_128_GCM.common.suite);
+    provider.cipher_suites.insert(0, SupportedCipherSuite::Tls13(&AES_128_GCM));
     Arc::new(provider)
 }
+
+/// `TLS_AES_128_GCM_SHA256`, with the hash and the key schedule of aws-lc-rs.
+static AES_128_GCM: LazyLock<Tls13CipherSuite> = LazyLock::new(|| {
+    let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let known = suite.tls13().expect("a suite of TLS 1.3");
+    let CipherSuiteCommon { suite, hash_provider, confidentiality_limit } = known.common;
+    let common = CipherSuiteCommon { suite, hash_provider, confidentiality_limit };
+    let (hkdf_provider, aead_alg) = (known.hkdf_provider, &records::Aes128Gcm);
+    Tls13CipherSuite { common, hkdf_provider, aead_alg, quic: None }
+});
 
 /// The gateway's certificate with its key. Fails if the two do not fit each other.
 pub fn certified_key(

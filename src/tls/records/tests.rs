@@ -1,0 +1,134 @@
+//! Against aws-lc-rs on the other side, which has an AES-128-GCM of its own.
+
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use rustls::{
+    CipherSuite, ClientConfig, ClientConnection, ConnectionCommon, RootCertStore, ServerConfig,
+    ServerConnection, SideData,
+};
+
+use super::*;
+
+const NAME: &str = "gateway";
+/// A record's header (RFC 8446, section 5.1).
+const HEADER: usize = 5;
+
+/// A client with the suites of aws-lc-rs and a server with the gateway's, after their handshake.
+fn connected() -> (ClientConnection, ServerConnection) {
+    let issued = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
+    let (certificate, key) =
+        (issued.cert.der().clone(), PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()));
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).expect("a root");
+    let theirs = CryptoProvider {
+        cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256],
+        ..aws_lc_rs::default_provider()
+    };
+    let client = ClientConfig::builder_with_provider(Arc::new(theirs))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let server = ServerConfig::builder_with_provider(crate::tls::provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key.into())
+        .expect("a key pair");
+    let name = ServerName::try_from(NAME).expect("a name");
+    let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
+    let mut server = ServerConnection::new(Arc::new(server)).expect("a server");
+    while client.is_handshaking() || server.is_handshaking() {
+        carry(&mut client, &mut server);
+        carry(&mut server, &mut client);
+    }
+    assert_eq!(
+        server.negotiated_cipher_suite().map(|suite| suite.suite()),
+        Some(CipherSuite::TLS13_AES_128_GCM_SHA256)
+    );
+    (client, server)
+}
+
+/// What one side has to send.
+fn records<S: SideData>(from: &mut ConnectionCommon<S>) -> Vec<u8> {
+    let mut records = Vec::new();
+    while from.wants_write() {
+        from.write_tls(&mut records).expect("room");
+    }
+    records
+}
+
+fn take<S: SideData>(to: &mut ConnectionCommon<S>, mut records: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut plaintext = Vec::new();
+    while !records.is_empty() {
+        to.read_tls(&mut records).expect("a slice");
+        let came = to.process_new_packets()?.plaintext_bytes_to_read();
+        let start = plaintext.len();
+        plaintext.resize(start + came, 0);
+        to.reader().read_exact(&mut plaintext[start..]).expect("as many bytes as were told");
+    }
+    Ok(plaintext)
+}
+
+fn carry<S: SideData, T: SideData>(from: &mut ConnectionCommon<S>, to: &mut ConnectionCommon<T>) -> Vec<u8> {
+    take(to, &records(from)).expect("records as they were made")
+}
+
+fn text(length: usize) -> Vec<u8> {
+    (0..length).map(|place| (place % 251) as u8).collect()
+}
+
+#[test]
+fn texts_of_every_length_pass_both_ways_also_under_new_keys() {
+    let (mut client, mut server) = connected();
+    client.set_buffer_limit(None);
+    server.set_buffer_limit(None);
+    for _ in 0..3 {
+        // Around a block, around the strides of vector code, and around a record.
+        for length in (1..600).chain([1023, 1024, 4096, 16_383, 16_384, 16_385, 50_000]) {
+            let text = text(length);
+            client.writer().write_all(&text).expect("room");
+            assert!(carry(&mut client, &mut server) == text, "{length} bytes to the gateway");
+            server.writer().write_all(&text).expect("room");
+            assert!(carry(&mut server, &mut client) == text, "{length} bytes from the gateway");
+        }
+        client.refresh_traffic_keys().expect("a key update");
+        server.refresh_traffic_keys().expect("a key update");
+    }
+}
+
+#[test]
+fn a_record_that_was_changed_in_any_byte_is_refused() {
+    // Two bytes of text, the type and the tag.
+    let protected = 2 + size_of::<u8>() + AES_128_GCM.tag_len();
+    for place in HEADER..HEADER + protected {
+        let (mut client, mut server) = connected();
+        client.writer().write_all(b"ab").expect("room");
+        let mut record = records(&mut client);
+        assert_eq!(record.len(), HEADER + protected);
+        record[place] ^= 1;
+        assert_eq!(take(&mut server, &record), Err(Error::DecryptError), "byte {place}");
+    }
+}
+
+#[test]
+fn a_record_out_of_turn_is_refused() {
+    let (mut client, mut server) = connected();
+    client.writer().write_all(b"once").expect("room");
+    let record = records(&mut client);
+    assert_eq!(take(&mut server, &record).as_deref(), Ok(&b"once"[..]));
+    assert_eq!(take(&mut server, &record), Err(Error::DecryptError), "the same again");
+}
+
+#[test]
+fn a_record_without_room_for_a_tag_is_refused() {
+    for length in 0..AES_128_GCM.tag_len() {
+        let (_, mut server) = connected();
+        let mut record = vec![23, 3, 3, 0, u8::try_from(length).expect("short")];
+        record.resize(HEADER + length, 0);
+        assert!(take(&mut server, &record).is_err(), "{length} bytes");
+    }
+}
