@@ -18,7 +18,7 @@ use rustls::{
 };
 
 /// The one cryptography provider of the gateway: aws-lc-rs, X25519MLKEM768 first among its key exchanges, but for the records of
-/// AES-128-GCM, which [`records`] protects.
+/// AES-128-GCM, which ring protects (`tls/records.rs`).
 ///
 /// AES-128-GCM comes first: it is what every implementation must have (RFC 8446, section 9.1), its hash has instructions of
 /// its own in processors, and the one of AES-256-GCM took 6.5 % of a handshake's time.
