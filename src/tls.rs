@@ -17,27 +17,44 @@ use rustls::{
     CipherSuiteCommon, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, Tls13CipherSuite,
 };
 
-/// The one cryptography provider of the gateway: aws-lc-rs, X25519MLKEM768 first among its key exchanges, but for the records of
-/// AES-128-GCM, which ring protects (`tls/records.rs`).
+/// The one cryptography provider of the gateway: aws-lc-rs, X25519MLKEM768 first among its key exchanges. Where ring is faster at it,
+/// ring protects the records of `TLS_AES_128_GCM_SHA256`.
 ///
-/// AES-128-GCM comes first: it is what every implementation must have (RFC 8446, section 9.1), its hash has instructions of
+/// That suite comes first: it is what every implementation must have (RFC 8446, section 9.1), its hash has instructions of
 /// its own in processors, and the one of AES-256-GCM took 6.5 % of a handshake's time.
 pub fn provider() -> Arc<CryptoProvider> {
+    let suite = if ring_is_faster() { by_ring() } else { aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256 };
     let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites.retain(|suite| suite.suite() != AES_128_GCM.common.suite);
-    provider.cipher_suites.insert(0, SupportedCipherSuite::Tls13(&AES_128_GCM));
+    provider.cipher_suites.retain(|other| other.suite() != suite.suite());
+    provider.cipher_suites.insert(0, suite);
     Arc::new(provider)
 }
 
-/// `TLS_AES_128_GCM_SHA256`, with the hash and the key schedule of aws-lc-rs.
-static AES_128_GCM: LazyLock<Tls13CipherSuite> = LazyLock::new(|| {
-    let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    let known = suite.tls13().expect("a suite of TLS 1.3");
-    let CipherSuiteCommon { suite, hash_provider, confidentiality_limit } = known.common;
-    let common = CipherSuiteCommon { suite, hash_provider, confidentiality_limit };
-    let (hkdf_provider, aead_alg) = (known.hkdf_provider, &records::Aes128Gcm);
-    Tls13CipherSuite { common, hkdf_provider, aead_alg, quic: None }
-});
+/// Whether the processor has VAES for registers of 256 bits, which ring has code for, and not for those of 512, which aws-lc-rs has
+/// code for.
+#[cfg(target_arch = "x86_64")]
+fn ring_is_faster() -> bool {
+    use std::arch::is_x86_feature_detected as has;
+    has!("avx2") && has!("vaes") && has!("vpclmulqdq") && !has!("avx512f")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn ring_is_faster() -> bool {
+    false
+}
+
+/// `TLS_AES_128_GCM_SHA256` with the hash and the key schedule of aws-lc-rs, and records by ring.
+fn by_ring() -> SupportedCipherSuite {
+    static SUITE: LazyLock<Tls13CipherSuite> = LazyLock::new(|| {
+        let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+        let known = suite.tls13().expect("a suite of TLS 1.3");
+        let CipherSuiteCommon { suite, hash_provider, confidentiality_limit } = known.common;
+        let common = CipherSuiteCommon { suite, hash_provider, confidentiality_limit };
+        let (hkdf_provider, aead_alg) = (known.hkdf_provider, &records::Aes128Gcm);
+        Tls13CipherSuite { common, hkdf_provider, aead_alg, quic: None }
+    });
+    SupportedCipherSuite::Tls13(&SUITE)
+}
 
 /// The gateway's certificate with its key. Fails if the two do not fit each other.
 pub fn certified_key(

@@ -176,15 +176,19 @@ pub(super) fn timed_out(id: OpId) -> Event {
     Event::Error(Box::new(ErrorEvent { id: Some(id), op: Some(Op::Request), ..event }))
 }
 
-/// How often in a row the peer was not understood, or sent too fast.
+/// How often the peer was not understood, or sent too fast.
 #[derive(Default)]
 pub(super) struct Faults {
+    /// In a row.
     unreadable: u32,
+    /// As far as what was within the rate has not made up for it.
     over_rate: u32,
 }
 
-/// Refusals for rate in a row after which a session that does not slow down ends.
+/// Refusals for rate, not made up for, after which a session that does not slow down ends.
 const MAX_OVER_RATE: u32 = 10_000;
+/// Refusals for rate that one message within it makes up for. In a flood some are within it, too.
+const MADE_UP_FOR: u32 = 10;
 
 impl Faults {
     /// Counts a message that could not be understood.
@@ -206,6 +210,6 @@ impl Faults {
 
     /// A message was within the rate.
     pub(super) fn within_rate(&mut self) {
-        self.over_rate = 0;
+        self.over_rate = self.over_rate.saturating_sub(MADE_UP_FOR);
     }
 }

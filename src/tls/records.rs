@@ -1,7 +1,6 @@
-//! How records of TLS 1.3 are protected (RFC 8446, section 5.2) with AES-128-GCM: by ring, which has code for the vector AES of
-//! AVX2 processors where aws-lc-rs goes block by block.
+//! How records of TLS 1.3 are protected (RFC 8446, section 5.2) with AES-128-GCM by ring, on processors where that is the faster code.
 //!
-//! rustls decides everything else: keys, sequence numbers, what a record may hold and when a key has protected enough.
+//! rustls decides everything else: keys, numbers, what a record may hold and when a key has protected enough.
 
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::crypto::cipher::{
@@ -20,9 +19,16 @@ struct Protection {
     iv: Iv,
 }
 
+/// What the gateway sends.
+struct Sealing {
+    protection: Protection,
+    /// The least number that the next record may have.
+    next: u64,
+}
+
 impl Tls13AeadAlgorithm for Aes128Gcm {
     fn encrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageEncrypter> {
-        Box::new(Protection::new(&key, iv))
+        Box::new(Sealing { protection: Protection::new(&key, iv), next: 0 })
     }
 
     fn decrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageDecrypter> {
@@ -48,25 +54,30 @@ impl Protection {
         Self { key: LessSafeKey::new(key), iv }
     }
 
-    /// That of the record with this number. rustls counts them, and lets no number come twice under one key.
+    /// The nonce of the record with this number.
     fn nonce(&self, number: u64) -> Nonce {
         Nonce::assume_unique_for_key(cipher::Nonce::new(&self.iv, number).0)
     }
 }
 
-impl MessageEncrypter for Protection {
+impl MessageEncrypter for Sealing {
     fn encrypt(
         &mut self,
         message: OutboundPlainMessage<'_>,
         number: u64,
     ) -> Result<OutboundOpaqueMessage, Error> {
+        // rustls counts, and stops before the last number. A nonce that came twice would give the key away.
+        if number < self.next {
+            return Err(Error::EncryptError);
+        }
+        self.next = number.saturating_add(1);
         let length = self.encrypted_payload_len(message.payload.len());
         let mut payload = PrefixedPayload::with_capacity(length);
         payload.extend_from_chunks(&message.payload);
         payload.extend_from_slice(&message.typ.to_array());
         let header = Aad::from(make_tls13_aad(length));
-        self.key
-            .seal_in_place_append_tag(self.nonce(number), header, &mut payload)
+        let Protection { key, .. } = &self.protection;
+        key.seal_in_place_append_tag(self.protection.nonce(number), header, &mut payload)
             .map_err(|_| Error::EncryptError)?;
         // The type and the version that every protected record shows.
         Ok(OutboundOpaqueMessage::new(ContentType::ApplicationData, ProtocolVersion::TLSv1_2, payload))

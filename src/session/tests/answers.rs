@@ -115,12 +115,21 @@ fn only_a_session_that_keeps_sending_above_its_rate_or_failing_its_proofs_ends_o
         };
         assert_eq!(end, expected, "{fault:?}");
     }
-    let (mut faults, mut credential) = (Faults::default(), credential(&limits));
-    let (fault, now) = (Fault::RateLimited(Duration::ZERO), Instant::now());
-    for _ in 0..3 {
-        assert!((0..10_000).all(|_| fault.ends_session(&mut faults, &mut credential, &limits, now).is_ok()));
-        faults.within_rate();
-    }
+}
+
+#[test]
+fn a_session_ends_that_goes_on_far_above_its_rate_and_none_that_is_somewhat_above_it() {
+    let limits = Limits { messages_per_second: Some(1), ..Limits::default() };
+    let end = |refused_each_time: u32| {
+        let mut faults = Faults::default();
+        (0..10_000).find_map(|_| {
+            faults.within_rate();
+            (0..refused_each_time).find_map(|_| faults.over_rate(&limits).err())
+        })
+    };
+    assert_eq!(end(10), None);
+    assert_eq!(end(12), Some(CloseReason::RateLimited));
+    assert_eq!(end(1_000), Some(CloseReason::RateLimited));
 }
 
 fn credential(limits: &Limits) -> Credential {

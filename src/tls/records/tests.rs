@@ -6,8 +6,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::{
-    CipherSuite, ClientConfig, ClientConnection, ConnectionCommon, RootCertStore, ServerConfig,
-    ServerConnection, SideData,
+    ClientConfig, ClientConnection, ConnectionCommon, RootCertStore, ServerConfig, ServerConnection, SideData,
 };
 
 use super::*;
@@ -23,16 +22,15 @@ fn connected() -> (ClientConnection, ServerConnection) {
         (issued.cert.der().clone(), PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()));
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).expect("a root");
-    let theirs = CryptoProvider {
-        cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256],
-        ..aws_lc_rs::default_provider()
-    };
-    let client = ClientConfig::builder_with_provider(Arc::new(theirs))
+    let with =
+        |suite| Arc::new(CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() });
+    let theirs = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let client = ClientConfig::builder_with_provider(with(theirs))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let server = ServerConfig::builder_with_provider(crate::tls::provider())
+    let server = ServerConfig::builder_with_provider(with(crate::tls::by_ring()))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
@@ -45,10 +43,6 @@ fn connected() -> (ClientConnection, ServerConnection) {
         carry(&mut client, &mut server);
         carry(&mut server, &mut client);
     }
-    assert_eq!(
-        server.negotiated_cipher_suite().map(|suite| suite.suite()),
-        Some(CipherSuite::TLS13_AES_128_GCM_SHA256)
-    );
     (client, server)
 }
 
@@ -101,16 +95,18 @@ fn texts_of_every_length_pass_both_ways_also_under_new_keys() {
 }
 
 #[test]
-fn a_record_that_was_changed_in_any_byte_is_refused() {
-    // Two bytes of text, the type and the tag.
-    let protected = 2 + size_of::<u8>() + AES_128_GCM.tag_len();
-    for place in HEADER..HEADER + protected {
-        let (mut client, mut server) = connected();
-        client.writer().write_all(b"ab").expect("room");
-        let mut record = records(&mut client);
-        assert_eq!(record.len(), HEADER + protected);
-        record[place] ^= 1;
-        assert_eq!(take(&mut server, &record), Err(Error::DecryptError), "byte {place}");
+fn a_record_that_was_changed_in_any_protected_byte_is_refused() {
+    // Short, and long enough for the vectors.
+    for (length, step) in [(2, 1), (1_000, 61)] {
+        let protected = length + size_of::<u8>() + AES_128_GCM.tag_len();
+        for place in (HEADER..HEADER + protected).step_by(step).chain([HEADER + protected - 1]) {
+            let (mut client, mut server) = connected();
+            client.writer().write_all(&text(length)).expect("room");
+            let mut record = records(&mut client);
+            assert_eq!(record.len(), HEADER + protected);
+            record[place] ^= 1;
+            assert_eq!(take(&mut server, &record), Err(Error::DecryptError), "byte {place} of {length}");
+        }
     }
 }
 
@@ -129,6 +125,27 @@ fn a_record_without_room_for_a_tag_is_refused() {
         let (_, mut server) = connected();
         let mut record = vec![23, 3, 3, 0, u8::try_from(length).expect("short")];
         record.resize(HEADER + length, 0);
-        assert!(take(&mut server, &record).is_err(), "{length} bytes");
+        assert_eq!(take(&mut server, &record), Err(Error::DecryptError), "{length} bytes");
     }
+}
+
+#[test]
+fn no_number_is_sealed_twice_nor_one_before_it() {
+    let key = AeadKey::from([7; 32]);
+    let protection = |iv| Protection {
+        key: LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key.as_ref()[..16]).expect("16")),
+        iv,
+    };
+    let mut sealing = Sealing { protection: protection(Iv::new([1; 12])), next: 0 };
+    let mut seal = |number| {
+        let payload = cipher::OutboundChunks::Single(b"text");
+        let (typ, version) = (ContentType::ApplicationData, ProtocolVersion::TLSv1_3);
+        sealing.encrypt(OutboundPlainMessage { typ, version, payload }, number).map(|_| ())
+    };
+    assert_eq!(seal(0), Ok(()));
+    assert_eq!(seal(5), Ok(()));
+    for again in [5, 4, 0] {
+        assert_eq!(seal(again), Err(Error::EncryptError), "{again}");
+    }
+    assert_eq!(seal(6), Ok(()));
 }
