@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use burst::Burst;
 pub use inboxes::{InboxError, Inboxes};
 pub use lane::Lane;
-use lane::{Addressed, GroupPlaces, Matched};
+use lane::{Addressed, GroupPlaces, Hearers, Matched};
 pub use subscription::Subscription;
 pub use turn::Turn;
 
@@ -211,13 +211,15 @@ impl Router {
     fn answer_inbox(&self, topic: &Topic, parcel: Parcel<'_>, turn: &mut Turn) -> usize {
         let (session, answer_within) = (parcel.session, parcel.answer_within);
         let message = parcel.message(topic);
-        let Turn { scratch, wakeups, answer_receivers } = turn;
+        let Turn { scratch, wakeups, hearers } = turn;
         let encodings = Encodings::new(&message, None, scratch);
-        self.look_up(topic, self.shard_of_topic(topic), answer_receivers);
-        wakeups.count(answer_receivers.work);
-        let heard = answer_receivers.deliver(&mut Addressed { encodings, session, answer_within, wakeups });
-        answer_receivers.clear();
-        heard
+        if !hearers.are_of(topic) || self.versions(hearers.shard) != hearers.versions {
+            let shard = self.shard_of_topic(topic);
+            hearers.begin(topic, shard, self.versions(shard));
+            self.look_up(topic, shard, &mut hearers.matched);
+            wakeups.count(hearers.matched.work);
+        }
+        hearers.matched.deliver(&mut Addressed { encodings, session, answer_within, wakeups })
     }
 
     /// Makes `outbox` reachable for responses under an inbox token that only the gateway knows.
@@ -254,8 +256,9 @@ impl Router {
         let mut places = GroupPlaces::new();
         for shard in self.shards.get(shard).into_iter().chain(wild) {
             let add = |subscription| matched.add(topic, subscription, &mut places);
-            let work = shard.lock().for_each_match(topic, add);
-            matched.work += work;
+            let search = shard.lock().for_each_match(topic, add);
+            matched.work += search.nodes;
+            matched.depend_on_last_token |= search.depends_on_last_token;
         }
     }
 
@@ -319,7 +322,8 @@ pub fn requester_topic(token: &str, request: u64) -> Option<Topic> {
 /// Whose request an answer on `topic` is for, and which, if the inbox is one of the gateway's.
 fn requester_address(topic: &Topic) -> Option<(&str, u64)> {
     let behind = topic.as_str().strip_prefix(INBOX_PREFIX)?.strip_prefix('.')?;
-    let (token, request) = behind.strip_prefix(REQUESTER_MARK).and(behind.split_once('.'))?;
+    // Most are not.
+    let (token, request) = behind.starts_with(REQUESTER_MARK).then(|| behind.split_once('.'))??;
     Some((token, request.parse().ok()?))
 }
 

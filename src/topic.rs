@@ -10,7 +10,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-pub use index::PatternIndex;
+pub use index::{PatternIndex, Search};
 
 /// Longest topic or pattern, in bytes of UTF-8.
 pub const MAX_TOPIC_BYTES: usize = 255;
@@ -47,6 +47,28 @@ impl Topic {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// The topic `text` if it is a sibling of this one at first sight: if it has another last token, of visible ASCII. What it has in
+    /// common with this one is not checked again.
+    pub fn sibling(&self, text: &str) -> Option<Self> {
+        let (same, last) = text.split_at_checked(self.before_last_token().len())?;
+        let is_one = same == self.before_last_token()
+            && text.len() <= MAX_TOPIC_BYTES
+            && !last.is_empty()
+            && last.bytes().all(|byte| is_plain(byte) && byte != b'.');
+        is_one.then(|| Self(text.into()))
+    }
+
+    /// Whether both differ in their last token alone, or not at all.
+    pub fn is_sibling_of(&self, other: &Self) -> bool {
+        self.before_last_token() == other.before_last_token()
+    }
+
+    /// All tokens but the last, with the dots behind them.
+    fn before_last_token(&self) -> &str {
+        let start = memchr::memrchr(b'.', self.0.as_bytes()).map_or(0, |dot| dot + 1);
+        self.0.get(..start).unwrap_or_default()
+    }
+
     /// The tokens between the dots.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
         self.0.split('.')
@@ -65,6 +87,11 @@ impl Topic {
     /// The owner token if this topic lies in an inbox (`_INBOX.<token>…`).
     pub fn inbox_token(&self) -> Option<&str> {
         inbox_token(&self.0)
+    }
+
+    /// Whether the topic lies in an inbox, and all its siblings in the same.
+    pub fn is_within_inbox(&self) -> bool {
+        self.inbox_token().is_some_and(|token| self.0.len() > INBOX_PREFIX.len() + ".".len() + token.len())
     }
 
     /// Whether the topic's first token is that of inboxes, well-formed or not.
@@ -269,12 +296,16 @@ fn is_plainly_a_topic(text: &[u8]) -> bool {
         return false;
     }
     // Without an early end, so that many bytes are looked at at once.
-    let is_plain = |byte: &u8| byte.is_ascii_graphic() & (*byte != b'*') & (*byte != b'>');
-    let are_plain = text.iter().fold(true, |all, byte| all & is_plain(byte));
+    let are_plain = text.iter().fold(true, |all, byte| all & is_plain(*byte));
     let pairs = text.iter().zip(text.iter().skip(1));
     let is_token_empty = pairs.fold(false, |any, (one, next)| any | ((*one == b'.') & (*next == b'.')));
     let dots = text.iter().filter(|byte| **byte == b'.').count();
     are_plain && !is_token_empty && dots < MAX_TOPIC_TOKENS
+}
+
+/// Whether a character is visible ASCII and belongs to no wildcard.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() & (byte != b'*') & (byte != b'>')
 }
 
 fn check_token(token: &str) -> Result<(), TopicError> {

@@ -25,6 +25,8 @@ thread_local! {
 pub struct TlsTransport {
     socket: TcpStream,
     tls: ServerConnection,
+    /// Bytes that a record lacks of which the connection has the beginning.
+    unfinished: usize,
     /// Nothing more comes.
     at_end: bool,
     is_closing: bool,
@@ -36,7 +38,7 @@ impl TlsTransport {
         let (socket, mut tls) = stream.into_inner();
         // What is taken over is bounded by the session, which takes nothing over while something waits.
         tls.set_buffer_limit(None);
-        let mut transport = Self { socket, tls, at_end: false, is_closing: false };
+        let mut transport = Self { socket, tls, unfinished: 0, at_end: false, is_closing: false };
         // A peer that is not told of its session has none.
         transport.at_end = transport.buffer(&[IoSlice::new(first)]).is_err();
         transport
@@ -56,18 +58,37 @@ impl TlsTransport {
     }
 
     /// Decrypts records; the rest of one that is not whole stays in the connection.
+    ///
+    /// One by one: of many small ones rustls would move all that is left behind each, and keep a buffer for each.
     fn decrypt(&mut self, mut ciphertext: &[u8], into: &mut Vec<u8>) -> Result<(), Ended> {
         while !ciphertext.is_empty() {
-            self.tls.read_tls(&mut ciphertext).map_err(|_| Ended)?;
-            let state = self.tls.process_new_packets().map_err(|_| Ended)?;
-            if state.plaintext_bytes_to_read() > 0 {
-                self.drain(into);
+            if self.unfinished == 0 {
+                self.unfinished = record_length(ciphertext);
             }
-            if state.peer_has_closed() {
-                return Err(Ended);
+            let mut record;
+            (record, ciphertext) = ciphertext.split_at(self.unfinished.min(ciphertext.len()));
+            self.unfinished -= record.len();
+            while !record.is_empty() {
+                self.tls.read_tls(&mut record).map_err(|_| Ended)?;
+                let state = self.tls.process_new_packets().map_err(|_| Ended)?;
+                if state.plaintext_bytes_to_read() > 0 {
+                    self.drain(into);
+                }
+                if state.peer_has_closed() {
+                    return Err(Ended);
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// How many bytes the record has that begins here (RFC 8446, section 5.2). All that are there if none seems to: only rustls
+/// knows, and it finds the records by itself.
+fn record_length(bytes: &[u8]) -> usize {
+    match bytes {
+        [23, 3, 3, high, low, ..] => 5 + usize::from(u16::from_be_bytes([*high, *low])),
+        _ => bytes.len(),
     }
 }
 

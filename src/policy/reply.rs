@@ -1,6 +1,7 @@
 //! Reply rights: leave to publish into another's inbox, because a request came from there.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ pub struct ReplyRights {
     evicted: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Right {
     serial: u64,
     until: Instant,
@@ -56,15 +57,26 @@ impl ReplyRights {
         if reply.inbox_token().is_none() || until <= now || uses == 0 || self.capacity == 0 {
             return false;
         }
-        let earlier = self.forget(&reply);
-        if self.rights.len() >= self.capacity {
+        let mut right = Right { serial: self.next_serial, until, uses };
+        self.next_serial = right.serial.wrapping_add(1);
+        match self.rights.entry(reply.clone()) {
+            Entry::Vacant(place) => drop(place.insert(right)),
+            Entry::Occupied(mut place) => {
+                let earlier = place.get();
+                right.until = until.max(earlier.until);
+                right.uses = uses.saturating_add(earlier.uses);
+                leave_gap(&mut self.by_age, earlier.serial);
+                place.insert(right);
+            }
+        }
+        self.by_age.push_back((right.serial, Some(reply)));
+        self.by_end.push(Reverse((right.until, right.serial)));
+        if self.rights.len() > self.capacity {
             self.evict_oldest();
         }
-        let (until, uses) = match earlier {
-            Some(right) => (right.until.max(until), right.uses.saturating_add(uses)),
-            None => (until, uses),
-        };
-        self.remember(reply, until, uses);
+        if self.by_age.len().max(self.by_end.len()) > 2 * self.rights.len() + SLACK {
+            self.close_gaps();
+        }
         true
     }
 
@@ -77,7 +89,7 @@ impl ReplyRights {
         if right.uses > 0 {
             self.rights.insert(topic.clone(), right);
         } else {
-            self.leave_gap(right.serial);
+            leave_gap(&mut self.by_age, right.serial);
         }
         Some(PublishPermit::by_reply_right(topic))
     }
@@ -93,7 +105,7 @@ impl ReplyRights {
             && until <= now
         {
             self.by_end.pop();
-            if let Some(topic) = self.leave_gap(serial) {
+            if let Some(topic) = leave_gap(&mut self.by_age, serial) {
                 self.rights.remove(&topic);
             }
         }
@@ -138,23 +150,6 @@ impl ReplyRights {
         self.evicted
     }
 
-    fn remember(&mut self, reply: Topic, until: Instant, uses: u32) {
-        let serial = self.next_serial;
-        self.next_serial = serial.wrapping_add(1);
-        self.by_age.push_back((serial, Some(reply.clone())));
-        self.by_end.push(Reverse((until, serial)));
-        self.rights.insert(reply, Right { serial, until, uses });
-        if self.by_age.len().max(self.by_end.len()) > 2 * self.rights.len() + SLACK {
-            self.close_gaps();
-        }
-    }
-
-    fn forget(&mut self, topic: &Topic) -> Option<Right> {
-        let right = self.rights.remove(topic)?;
-        self.leave_gap(right.serial);
-        Some(right)
-    }
-
     fn evict_oldest(&mut self) {
         while let Some((_, topic)) = self.by_age.pop_front() {
             if let Some(topic) = topic {
@@ -163,17 +158,6 @@ impl ReplyRights {
                 return;
             }
         }
-    }
-
-    /// Takes a right out of the order by age, if it is there.
-    fn leave_gap(&mut self, serial: u64) -> Option<Topic> {
-        let place = self.by_age.binary_search_by_key(&serial, |(serial, _)| *serial).ok()?;
-        let (_, topic) = self.by_age.get_mut(place)?;
-        let topic = topic.take();
-        while let Some((_, None)) = self.by_age.front() {
-            self.by_age.pop_front();
-        }
-        topic
     }
 
     /// Clears both orders of what is over, and gives back what a burst of requests took.
@@ -186,6 +170,17 @@ impl ReplyRights {
         self.by_age.shrink_to(room);
         self.by_end.shrink_to(room);
     }
+}
+
+/// Takes a right out of the order by age, if it is there.
+fn leave_gap(by_age: &mut VecDeque<(u64, Option<Topic>)>, serial: u64) -> Option<Topic> {
+    let place = by_age.binary_search_by_key(&serial, |(serial, _)| *serial).ok()?;
+    let (_, topic) = by_age.get_mut(place)?;
+    let topic = topic.take();
+    while let Some((_, None)) = by_age.front() {
+        by_age.pop_front();
+    }
+    topic
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Who owns which inbox: the first service that subscribes to it, for as long as the gateway remembers.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::identity::ServiceName;
@@ -10,6 +11,8 @@ use crate::identity::ServiceName;
 #[derive(Default)]
 pub struct Inboxes {
     known: Mutex<Known>,
+    /// How many were forgotten so far; changes with the lock held.
+    forgotten: AtomicU64,
 }
 
 #[derive(Default)]
@@ -54,7 +57,7 @@ impl Inboxes {
             owner.live += 1;
             return Ok(());
         }
-        known.make_room(service, most)?;
+        known.make_room(service, most, &self.forgotten)?;
         known.owners.insert(token.into(), Owner { service: service.clone(), live: 1, idle_since: 0 });
         known.services.entry(service.clone()).or_default().count += 1;
         Ok(())
@@ -88,6 +91,11 @@ impl Inboxes {
         self.lock().owners.get(token).is_some_and(|owner| owner.service == *service)
     }
 
+    /// How many inboxes lost their owner so far. While that stays the same, each belongs to whom it belonged to.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Acquire)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,13 +108,19 @@ impl Owner {
 }
 
 impl Known {
-    fn make_room(&mut self, service: &ServiceName, most: usize) -> Result<(), InboxError> {
+    fn make_room(
+        &mut self,
+        service: &ServiceName,
+        most: usize,
+        forgotten: &AtomicU64,
+    ) -> Result<(), InboxError> {
         let Some(owned) = self.services.get_mut(service) else { return Ok(()) };
         while owned.count >= most {
             let (since, token) = owned.idle.pop_front().ok_or(InboxError::TooMany { most })?;
             if self.owners.get(&token).is_some_and(|owner| owner.is_idle_since(since)) {
                 self.owners.remove(&token);
                 owned.count -= 1;
+                forgotten.fetch_add(1, Ordering::Release);
             }
         }
         Ok(())

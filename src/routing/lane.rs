@@ -37,8 +37,20 @@ pub(super) struct Matched {
     members: usize,
     /// What it took to find them: nodes of the index and subscriptions, for whoever counts.
     pub(super) work: usize,
+    /// Whether others may match a topic that has another last token.
+    pub(super) depend_on_last_token: bool,
     /// Where in a group the next look for a member begins.
     pub(super) next_member: usize,
+}
+
+/// Who hears answers, as it was found for the one before: answers to one client go to topics that differ in their last token.
+#[derive(Default)]
+pub(super) struct Hearers {
+    /// Where that one went, if it was within an inbox.
+    topic: Option<Topic>,
+    pub(super) matched: Matched,
+    pub(super) shard: usize,
+    pub(super) versions: (u64, u64),
 }
 
 /// A parcel with its topic, as it goes to every receiver.
@@ -52,7 +64,7 @@ pub(super) struct Addressed<'m> {
 impl Lane {
     /// Subscriptions that it led to when it was last looked at.
     pub fn receivers(&self) -> usize {
-        self.matched.direct.len() + self.matched.members
+        self.matched.len()
     }
 
     /// What it took since the last call to find them.
@@ -95,17 +107,37 @@ impl Lane {
     }
 }
 
+impl Hearers {
+    /// Whether they are those of `topic` too, unless subscriptions changed.
+    pub(super) fn are_of(&self, topic: &Topic) -> bool {
+        !self.matched.depend_on_last_token
+            && self.topic.as_ref().is_some_and(|before| topic.is_sibling_of(before))
+    }
+
+    /// Forgets them, and leaves their room to those of `topic`.
+    pub(super) fn begin(&mut self, topic: &Topic, shard: usize, versions: (u64, u64)) {
+        self.topic = topic.is_within_inbox().then(|| topic.clone());
+        (self.shard, self.versions) = (shard, versions);
+        self.matched.clear();
+    }
+}
+
 impl Matched {
+    pub(super) fn len(&self) -> usize {
+        self.direct.len() + self.members
+    }
+
     /// Leaves its room to the next look-up.
     pub(super) fn clear(&mut self) {
         self.direct.clear();
         self.groups.clear();
-        (self.members, self.work) = (0, 0);
+        (self.members, self.work, self.depend_on_last_token) = (0, 0, false);
     }
 
     /// Adds one whose pattern matches. `places` are those of one look-up.
     pub(super) fn add(&mut self, topic: &Topic, subscription: &Arc<Subscription>, places: &mut GroupPlaces) {
         self.work += 1;
+        self.depend_on_last_token |= subscription.is_narrowed();
         if subscription.filters(topic) {
             return;
         }

@@ -86,9 +86,14 @@ impl Subscription {
         self.written.fetch_add(messages, Ordering::Relaxed);
     }
 
+    /// Whether denies of the policy may take something out of this subscription.
+    pub(super) fn is_narrowed(&self) -> bool {
+        self.may_be_narrowed.load(Ordering::SeqCst)
+    }
+
     /// Whether a deny of the policy takes `topic` out of this subscription.
     pub fn filters(&self, topic: &Topic) -> bool {
-        self.may_be_narrowed.load(Ordering::SeqCst) && self.permit.load().filters(topic)
+        self.is_narrowed() && self.permit.load().filters(topic)
     }
 
     /// Changes the permit. One at a time: the caller holds the lock of the shard.

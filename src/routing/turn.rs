@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use super::{Matched, Subscription};
+use super::Hearers;
 use crate::session::{Outbox, Queued};
 
 /// Bytes of room, of each kind, that stay from one turn to the next.
 const RETAINED: usize = 4 * 1024;
+/// Subscriptions that are remembered to hear answers from one turn to the next.
+const MOST_HEARERS: usize = 512;
 
 /// Messages that are queued, and receivers that do not know yet. Whoever publishes ends the turn before it waits for anything;
 /// a turn that is dropped ends too.
@@ -15,8 +17,8 @@ const RETAINED: usize = 4 * 1024;
 pub struct Turn {
     pub(super) scratch: Vec<u8>,
     pub(super) wakeups: Wakeups,
-    /// Who hears an answer; empty between two of them.
-    pub(super) answer_receivers: Matched,
+    /// Who heard the answer before.
+    pub(super) hearers: Hearers,
 }
 
 /// Who has to be told that something waits, and what it took to get there.
@@ -33,7 +35,7 @@ const MOST_WORK: usize = 16 * 1024;
 impl Turn {
     /// Tells all receivers.
     pub fn end(&mut self) {
-        let Self { scratch, wakeups, answer_receivers } = self;
+        let Self { scratch, wakeups, hearers } = self;
         for outbox in wakeups.outboxes.drain(..) {
             outbox.signal();
         }
@@ -41,7 +43,9 @@ impl Turn {
         scratch.clear();
         scratch.shrink_to(RETAINED);
         wakeups.outboxes.shrink_to(RETAINED / size_of::<Arc<Outbox>>());
-        answer_receivers.direct.shrink_to(RETAINED / size_of::<Arc<Subscription>>());
+        if hearers.matched.len() > MOST_HEARERS {
+            *hearers = Hearers::default();
+        }
     }
 
     /// Counts an operation. Whether the turn may go on.

@@ -20,6 +20,15 @@ pub(super) struct Lanes {
     /// The place of the lane that was used last: most messages go where the one before went.
     last: usize,
     receivers: usize,
+    inbox: Option<OwnInbox>,
+}
+
+/// An inbox in which the session may have answers sent to it.
+struct OwnInbox {
+    /// Somewhere within it.
+    topic: Topic,
+    /// How many inboxes had lost their owner.
+    forgotten: u64,
 }
 
 struct Counted {
@@ -66,6 +75,21 @@ impl Lanes {
             let last = self.lanes.swap_remove(self.last);
             self.clear();
             self.insert(last.lane);
+        }
+    }
+
+    /// The topic `reply` if it lies in the inbox in which the session had an answer sent to it before, and no inbox has lost its
+    /// owner since.
+    pub(super) fn in_own_inbox(&self, reply: &str, forgotten: u64) -> Option<Topic> {
+        let inbox = self.inbox.as_ref().filter(|inbox| inbox.forgotten == forgotten)?;
+        inbox.topic.sibling(reply)
+    }
+
+    /// Remembers the inbox that `reply` lies in, which is the session's own; `forgotten` inboxes had lost their owner before that
+    /// was looked at.
+    pub(super) fn remember_inbox(&mut self, reply: &Topic, forgotten: u64) {
+        if reply.is_within_inbox() {
+            self.inbox = Some(OwnInbox { topic: reply.clone(), forgotten });
         }
     }
 

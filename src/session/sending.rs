@@ -147,10 +147,16 @@ impl Session {
         }
     }
 
-    fn reply_topic(&self, reply: &str) -> Result<Topic, Fault> {
-        let reply = Topic::parse(reply)?;
+    fn reply_topic(&mut self, reply: &str) -> Result<Topic, Fault> {
         let (inboxes, service) = (self.gateway.router.inboxes(), self.standing.identity.service());
+        // Asked before the owner is, so that one who changes meanwhile is asked for again.
+        let forgotten = inboxes.forgotten();
+        if let Some(reply) = self.lanes.in_own_inbox(reply, forgotten) {
+            return Ok(reply);
+        }
+        let reply = Topic::parse(reply)?;
         self.standing.grants.reply_topic(&reply, |token| inboxes.is_owned_by(token, service))?;
+        self.lanes.remember_inbox(&reply, forgotten);
         Ok(reply)
     }
 

@@ -70,8 +70,8 @@ impl<T> PatternIndex<T> {
         removed
     }
 
-    /// Visits the values of every pattern that [matches](Pattern::matches) `topic`. How many places had to be looked at.
-    pub fn for_each_match<'a>(&'a self, topic: &Topic, mut visit: impl FnMut(&'a T)) -> usize {
+    /// Visits the values of every pattern that [matches](Pattern::matches) `topic`, and tells how they were found.
+    pub fn for_each_match<'a>(&'a self, topic: &Topic, mut visit: impl FnMut(&'a T)) -> Search {
         self.root(topic.is_reserved()).covering(Some(topic.as_str()), &mut visit)
     }
 
@@ -100,6 +100,15 @@ impl<T> fmt::Debug for PatternIndex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PatternIndex").field("len", &self.len).finish_non_exhaustive()
     }
+}
+
+/// How the patterns were found that match a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Search {
+    /// Nodes that had to be looked at.
+    pub nodes: usize,
+    /// Whether a [sibling](Topic::is_sibling_of) of the topic may match other patterns.
+    pub depends_on_last_token: bool,
 }
 
 /// What the tokens up to here lead to. Most nodes are leaves, so a leaf is four words.
@@ -139,20 +148,27 @@ impl<T> Node<T> {
         removed
     }
 
-    /// A topic is a pattern without wildcards, and to match it is to cover it. How many nodes were looked at.
-    fn covering<'a>(&'a self, rest: Option<&str>, visit: &mut impl FnMut(&'a T)) -> usize {
+    /// A topic is a pattern without wildcards, and to match it is to cover it.
+    fn covering<'a>(&'a self, rest: Option<&str>, visit: &mut impl FnMut(&'a T)) -> Search {
         let Some((token, more)) = split(rest) else {
             self.here.for_each(visit);
-            return 1;
+            return Search::ENDED;
         };
-        let Some(branches) = &self.branches else { return 1 };
+        let Some(branches) = &self.branches else { return Search::ENDED };
         branches.tail.for_each(&mut *visit);
-        let literal = match token {
-            ">" => return 1,
-            "*" => 0,
-            literal => branches.literal.get(literal).map_or(0, |child| child.covering(more, visit)),
+        let mut search = Search {
+            depends_on_last_token: more.is_none() && !branches.literal.is_empty(),
+            ..Search::ENDED
         };
-        1 + literal + branches.any.covering(more, visit)
+        let literal = match token {
+            ">" => return search,
+            "*" => None,
+            literal => branches.literal.get(literal),
+        };
+        for child in literal.into_iter().chain([&branches.any]) {
+            search.add(child.covering(more, visit));
+        }
+        search
     }
 
     fn overlapping<'a>(&'a self, rest: Option<&str>, visit: &mut impl FnMut(&'a T)) {
@@ -182,6 +198,16 @@ impl<T> Node<T> {
             branches.literal.for_each(|child| child.all(visit));
             branches.any.all(visit);
         }
+    }
+}
+
+impl Search {
+    /// One node, behind which there is nothing to look at.
+    const ENDED: Self = Self { nodes: 1, depends_on_last_token: false };
+
+    fn add(&mut self, deeper: Self) {
+        self.nodes += deeper.nodes;
+        self.depends_on_last_token |= deeper.depends_on_last_token;
     }
 }
 

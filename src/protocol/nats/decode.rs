@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::connect::Connect;
 use super::headers::{self, HeaderFault, Reserved};
-use super::shape::{Shape, Verb};
+use super::shape::{Shape, Stem, Verb};
 use super::{REAUTH, WHOAMI};
 use crate::protocol::json::{self, DecodeError};
 use crate::protocol::{Command, Headers, OpId, Payload, Sid};
@@ -78,9 +78,11 @@ enum Progress {
 /// The publication before, as far as the next one is likely to repeat it: most senders go on where they are.
 #[derive(Default)]
 struct Before {
-    /// Its line up to the size.
+    /// Its line up to the size, if nobody was to answer it.
     line: Vec<u8>,
     topic: String,
+    /// How its line begins.
+    stem: Stem,
 }
 
 /// Bytes of a line beyond which it is not remembered.
@@ -111,13 +113,19 @@ impl Decoder {
             self.progress = Progress::Line;
         }
         if self.partial.is_empty() {
-            // In verbose mode there is an answer to each.
-            if let Some(before) = self.before.as_ref().filter(|_| !self.connect.verbose)
-                && self.shape.repeat(&before.line, input, max_payload)
-            {
-                return Ok((self.shape.len(), Some(Found::Again)));
+            if let Some(before) = &self.before {
+                // In verbose mode there is an answer to each.
+                if !self.connect.verbose && self.shape.repeat(&before.line, input, max_payload) {
+                    return Ok((self.shape.len(), Some(Found::Again)));
+                }
+                if self.shape.follow(&before.stem, input, max_payload) {
+                    return Ok((self.shape.len(), Some(Found::Input)));
+                }
             }
             if self.shape.read(input, max_payload)? {
+                if self.shape.is_publication() {
+                    self.before.get_or_insert_default().stem.remember(&self.shape, input);
+                }
                 if self.shape.len() <= input.len() {
                     return Ok((self.shape.len(), Some(Found::Input)));
                 }

@@ -32,11 +32,24 @@ pub(super) struct Shape {
     total: usize,
 }
 
+/// The beginning of a `PUB` line, up to the last token of what stands before the size. The next line often begins alike: requests
+/// differ in where their answers go, and answers in where they go, and both in the last token.
+#[derive(Default)]
+pub(super) struct Stem {
+    bytes: Vec<u8>,
+    /// Those of the line that it was taken from; none if there was none.
+    args: [(u16, u16); MOST_ARGS],
+    count: usize,
+}
+
 /// `HPUB subject reply headers total`.
 const MOST_ARGS: usize = 4;
 const CRLF: &[u8] = b"\r\n";
 /// Of a size.
 const MOST_DIGITS: usize = 9;
+/// Bytes of a stem, and of what follows it.
+const MOST_STEM: usize = 256;
+const MOST_TOKEN: usize = 64;
 
 impl Shape {
     /// Becomes that of the operation whose line `input` begins with. Whether the end of the line has come.
@@ -66,7 +79,33 @@ impl Shape {
     /// Becomes that of the `PUB` at the beginning of `input`, if its line begins with `before`, nothing follows there but a size
     /// within the limit, and it is there whole. Whether it did.
     pub(super) fn repeat(&mut self, before: &[u8], input: &[u8], max_payload: usize) -> bool {
-        let Some(rest) = input.strip_prefix(before) else { return false };
+        // Nothing is repeated where nothing came before.
+        !before.is_empty()
+            && input
+                .strip_prefix(before)
+                .is_some_and(|rest| self.read_size(before.len(), rest, max_payload))
+    }
+
+    /// Becomes that of the `PUB` at the beginning of `input`, if its line begins with the stem, one plain token and a size within the
+    /// limit follow there, and it is there whole. Whether it did.
+    pub(super) fn follow(&mut self, stem: &Stem, input: &[u8], max_payload: usize) -> bool {
+        let Some(last) = stem.count.checked_sub(2) else { return false };
+        let Some(rest) = input.strip_prefix(&stem.bytes[..]) else { return false };
+        let token = rest.iter().take(MOST_TOKEN).take_while(|byte| byte.is_ascii_graphic()).count();
+        let Some([b' ', size @ ..]) = rest.get(token..) else { return false };
+        let end = stem.bytes.len() + token;
+        if token == 0 || !self.read_size(end + 1, size, max_payload) {
+            return false;
+        }
+        (self.args, self.count) = (stem.args, stem.count);
+        let (start, size) = (usize::from(self.args[last].0), end + 1..self.line - CRLF.len());
+        (self.args[last], self.args[last + 1]) = (place(start, end), place(size.start, size.end));
+        true
+    }
+
+    /// Becomes that of a `PUB` of which `rest` follows behind `start` bytes, if that is a size within the limit, the end of the line
+    /// and the whole payload. Whether it did.
+    fn read_size(&mut self, start: usize, rest: &[u8], max_payload: usize) -> bool {
         let (mut total, mut digits) = (0, 0);
         while digits < MOST_DIGITS
             && let Some(byte @ b'0'..=b'9') = rest.get(digits)
@@ -75,12 +114,12 @@ impl Shape {
             digits += 1;
         }
         let is_size = digits > 0 && rest.get(digits..).is_some_and(|rest| rest.starts_with(CRLF));
-        let line = before.len() + digits + CRLF.len();
+        let behind = digits + CRLF.len();
         // What is too large or not whole is looked at as anything else is.
-        if !is_size || total > max_payload || line + total + CRLF.len() > input.len() {
+        if !is_size || total > max_payload || behind + total + CRLF.len() > rest.len() {
             return false;
         }
-        self.begin(Verb::Pub, line, total);
+        self.begin(Verb::Pub, start + behind, total);
         true
     }
 
@@ -93,6 +132,11 @@ impl Shape {
     pub(super) fn before_last_arg<'a>(&self, whole: &'a [u8]) -> &'a [u8] {
         let last = self.args.get(..self.count).and_then(|args| args.last());
         last.and_then(|(start, _)| whole.get(..usize::from(*start))).unwrap_or_default()
+    }
+
+    /// Whether it is a `PUB`.
+    pub(super) fn is_publication(&self) -> bool {
+        self.verb == Verb::Pub
     }
 
     /// Bytes of the whole operation.
@@ -140,9 +184,7 @@ impl Shape {
     }
 
     fn add(&mut self, start: usize, end: usize) -> Result<(), StreamFault> {
-        // A line is shorter than what a u16 counts.
-        let place = (u16::try_from(start).unwrap_or(u16::MAX), u16::try_from(end).unwrap_or(u16::MAX));
-        *self.args.get_mut(self.count).ok_or(StreamFault::Arguments)? = place;
+        *self.args.get_mut(self.count).ok_or(StreamFault::Arguments)? = place(start, end);
         self.count += 1;
         Ok(())
     }
@@ -175,6 +217,24 @@ impl Shape {
     }
 }
 
+impl Stem {
+    /// Becomes that of the line which a shape was read from, if it is a `PUB`.
+    pub(super) fn remember(&mut self, shape: &Shape, whole: &[u8]) {
+        self.count = 0;
+        let (Verb::Pub, Some([.., (start, end), _])) = (shape.verb, shape.args.get(..shape.count)) else {
+            return;
+        };
+        let (start, end) = (usize::from(*start), usize::from(*end));
+        let argument = whole.get(start..end).unwrap_or_default();
+        let length = start + memchr::memrchr(b'.', argument).map_or(0, |dot| dot + 1);
+        if length <= MOST_STEM {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(whole.get(..length).unwrap_or_default());
+            (self.args, self.count) = (shape.args, shape.count);
+        }
+    }
+}
+
 impl Verb {
     /// Verbs are read in any case, and written in upper case by all clients.
     fn named(word: &[u8]) -> Option<Self> {
@@ -192,6 +252,11 @@ impl Verb {
             _ => return None,
         })
     }
+}
+
+/// Where an argument lies. A line is shorter than what a u16 counts.
+fn place(start: usize, end: usize) -> (u16, u16) {
+    (u16::try_from(start).unwrap_or(u16::MAX), u16::try_from(end).unwrap_or(u16::MAX))
 }
 
 fn is_space(byte: u8) -> bool {
