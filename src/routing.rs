@@ -62,7 +62,7 @@ pub struct Parcel<'i> {
     pub session: SessionId,
     pub payload: Payload<'i>,
     pub headers: Headers,
-    pub reply: Option<Topic>,
+    pub reply: Option<&'i Topic>,
     /// How long a receiver may answer, where the message names an inbox to answer to.
     pub answer_within: Option<Duration>,
 }

@@ -6,7 +6,12 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
-use rustls::pki_types::CertificateRevocationListDer;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateRevocationListDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, ConnectionCommon, RootCertStore, ServerConfig, ServerConnection,
+    SideData, SupportedCipherSuite,
+};
 
 use crate::clock::unix_now;
 use crate::config::parse_policy;
@@ -147,4 +152,49 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
 /// The policy of a file with this text.
 pub(crate) fn policy(text: &str) -> Arc<Policy> {
     Arc::new(Policy::new(parse_policy(text).expect("a policy file")).expect("a policy"))
+}
+
+/// A client and a server after their handshake in memory, each with one cipher suite.
+pub(crate) fn connected(
+    theirs: SupportedCipherSuite,
+    ours: SupportedCipherSuite,
+) -> (ClientConnection, ServerConnection) {
+    const NAME: &str = "gateway";
+    let issued = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
+    let (certificate, key) =
+        (issued.cert.der().clone(), PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()));
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).expect("a root");
+    let with =
+        |suite| Arc::new(CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() });
+    let client = ClientConfig::builder_with_provider(with(theirs))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let server = ServerConfig::builder_with_provider(with(ours))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key.into())
+        .expect("a key pair");
+    let name = ServerName::try_from(NAME).expect("a name");
+    let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
+    let mut server = ServerConnection::new(Arc::new(server)).expect("a server");
+    while client.is_handshaking() || server.is_handshaking() {
+        server.read_tls(&mut &records(&mut client)[..]).expect("a slice");
+        server.process_new_packets().expect("a handshake");
+        client.read_tls(&mut &records(&mut server)[..]).expect("a slice");
+        client.process_new_packets().expect("a handshake");
+    }
+    (client, server)
+}
+
+/// What one side of a connection has to send.
+pub(crate) fn records<S: SideData>(from: &mut ConnectionCommon<S>) -> Vec<u8> {
+    let mut records = Vec::new();
+    while from.wants_write() {
+        from.write_tls(&mut records).expect("room");
+    }
+    records
 }

@@ -181,3 +181,6 @@ fn or_would_block(written: Poll<io::Result<usize>>) -> io::Result<usize> {
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

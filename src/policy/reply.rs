@@ -174,7 +174,13 @@ impl ReplyRights {
 
 /// Takes a right out of the order by age, if it is there.
 fn leave_gap(by_age: &mut VecDeque<(u64, Option<Topic>)>, serial: u64) -> Option<Topic> {
-    let place = by_age.binary_search_by_key(&serial, |(serial, _)| *serial).ok()?;
+    // Without gaps that were closed it is as far from the front as their serials are.
+    let (first, _) = by_age.front()?;
+    let guess = usize::try_from(serial.wrapping_sub(*first)).unwrap_or(usize::MAX);
+    let place = match by_age.get(guess) {
+        Some((found, _)) if *found == serial => guess,
+        _ => by_age.binary_search_by_key(&serial, |(serial, _)| *serial).ok()?,
+    };
     let (_, topic) = by_age.get_mut(place)?;
     let topic = topic.take();
     while let Some((_, None)) = by_age.front() {

@@ -14,5 +14,5 @@ pub struct Message<'a> {
     pub payload: Payload<'a>,
     pub headers: Headers,
     /// Where an answer goes, if one is wanted.
-    pub reply: Option<Topic>,
+    pub reply: Option<&'a Topic>,
 }

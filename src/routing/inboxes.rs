@@ -156,7 +156,9 @@ mod tests {
         assert_eq!(inboxes.claim("c", &service("billing"), 2), Err(InboxError::TooMany { most: 2 }));
         inboxes.release("b");
         inboxes.release("a");
+        assert_eq!(inboxes.forgotten(), 0);
         inboxes.claim("c", &service("billing"), 2).unwrap();
+        assert_eq!(inboxes.forgotten(), 1);
         assert!(!inboxes.is_owned_by("b", &service("billing")));
         assert!(inboxes.is_owned_by("a", &service("billing")));
         inboxes.claim("a", &service("billing"), 2).unwrap();

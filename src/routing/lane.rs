@@ -43,7 +43,8 @@ pub(super) struct Matched {
     pub(super) next_member: usize,
 }
 
-/// Who hears answers, as it was found for the one before: answers to one client go to topics that differ in their last token.
+/// Who hears answers, as it was found for the one before: answers to one client go to topics that differ in their last token. No deny
+/// of the policy tells those apart, because none reaches into inboxes.
 #[derive(Default)]
 pub(super) struct Hearers {
     /// Where that one went, if it was within an inbox.
@@ -137,7 +138,6 @@ impl Matched {
     /// Adds one whose pattern matches. `places` are those of one look-up.
     pub(super) fn add(&mut self, topic: &Topic, subscription: &Arc<Subscription>, places: &mut GroupPlaces) {
         self.work += 1;
-        self.depend_on_last_token |= subscription.is_narrowed();
         if subscription.filters(topic) {
             return;
         }

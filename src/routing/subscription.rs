@@ -83,17 +83,12 @@ impl Subscription {
 
     /// Counts so many of its messages as written to the session; only that does.
     pub fn count_written(&self, messages: u64) {
-        self.written.fetch_add(messages, Ordering::Relaxed);
-    }
-
-    /// Whether denies of the policy may take something out of this subscription.
-    pub(super) fn is_narrowed(&self) -> bool {
-        self.may_be_narrowed.load(Ordering::SeqCst)
+        self.written.store(self.written.load(Ordering::Relaxed) + messages, Ordering::Relaxed);
     }
 
     /// Whether a deny of the policy takes `topic` out of this subscription.
     pub fn filters(&self, topic: &Topic) -> bool {
-        self.is_narrowed() && self.permit.load().filters(topic)
+        self.may_be_narrowed.load(Ordering::SeqCst) && self.permit.load().filters(topic)
     }
 
     /// Changes the permit. One at a time: the caller holds the lock of the shard.

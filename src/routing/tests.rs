@@ -356,3 +356,46 @@ fn an_answer_to_an_inbox_reaches_whoever_subscribed_there() {
     assert_eq!(respond(&router, &answerer, &reply), 1);
     assert_eq!(asker.heard(), [3]);
 }
+
+/// Answers go to one inbox after another; whoever listens there when one comes hears it, and nobody else does.
+#[test]
+fn answers_follow_every_change_of_their_hearers() {
+    let router = Router::default();
+    let (asker, other, answerer) = (Peer::new("orders"), Peer::new("orders"), Peer::new("billing"));
+    let mut turn = Turn::default();
+    let mut answer = |reply: &str| router.respond(reply_permit(&topic(reply)), answerer.parcel(), &mut turn);
+    let reply = |number: u64| format!("{INBOX}.{number}");
+    asker.subscribe(&router, 1, &format!("{INBOX}.*"));
+    assert_eq!((answer(&reply(1)), answer(&reply(2))), (1, 1));
+    assert_eq!(asker.heard(), [1, 1]);
+
+    let literal = other.subscribe(&router, 2, &reply(3));
+    assert_eq!([1, 2, 3, 4].map(|number| answer(&reply(number))), [1, 1, 2, 1]);
+    assert_eq!((asker.heard().len(), other.heard()), (4, vec![2]));
+    router.unsubscribe(&literal);
+    assert_eq!((answer(&reply(3)), answer(&reply(4))), (1, 1));
+    assert_eq!((asker.heard().len(), other.heard()), (2, vec![]));
+
+    // Another inbox, from where nobody hears what goes to the first.
+    let elsewhere = "_INBOX.another-inbox-than-that";
+    assert_eq!(answer(&format!("{elsewhere}.1")), 0);
+    other.subscribe(&router, 3, &format!("{elsewhere}.>"));
+    assert_eq!((answer(&format!("{elsewhere}.1")), answer(&reply(1)), answer(elsewhere)), (1, 1, 0));
+    assert_eq!((asker.heard(), other.heard()), (vec![1], vec![3]));
+}
+
+/// Inboxes that end in their own token have their siblings elsewhere.
+#[test]
+fn an_answer_to_an_inbox_itself_says_nothing_of_others() {
+    let router = Router::default();
+    let (asker, answerer) = (Peer::new("orders"), Peer::new("billing"));
+    let mut turn = Turn::default();
+    let inboxes: Vec<_> = (0..64).map(|number| format!("_INBOX.0123456789abcdef{number}")).collect();
+    for (sid, inbox) in inboxes.iter().enumerate().skip(1).take(7) {
+        asker.subscribe(&router, sid as u64, inbox);
+    }
+    let heard =
+        inboxes.iter().map(|inbox| router.respond(reply_permit(&topic(inbox)), answerer.parcel(), &mut turn));
+    assert_eq!(heard.sum::<usize>(), 7);
+    assert_eq!(asker.heard(), [1, 2, 3, 4, 5, 6, 7]);
+}

@@ -75,10 +75,10 @@ impl Session {
             let dropped = batch.cut(usize::MAX, usize::MAX);
             subscription.count_written(dropped.messages as u64);
         } else {
-            if let Some((reply, within)) = &run.answer {
-                let (now, until) = (now.into_std(), (now + *within).into_std());
+            if let Some((reply, within)) = batch.take_answer() {
+                let (now, until) = (now.into_std(), (now + within).into_std());
                 if let Ok(right) = self.standing.grants.response_right(now, until) {
-                    self.rights.grant(reply.clone(), right.until, right.uses, now);
+                    self.rights.grant(reply, right.until, right.uses, now);
                 }
             }
             let piece = batch.cut(may_write, writer.room());

@@ -39,9 +39,9 @@ impl Session {
                 is_left = true;
                 break;
             }
-            // Matched as it comes: to move it first would cost as much as to execute the commonest of them. A verdict that fell since the
+            // Looked at where it lies: to move it would cost as much as to execute the commonest of them. A verdict that fell since the
             // last one holds for this one.
-            match reader.next() {
+            match &mut reader.next() {
                 Ok(Some(Said::Nats(Operation::Again { topic, payload }))) => {
                     self.judge_again(writer)?;
                     self.publish_again(topic, payload, writer, now)?;
@@ -52,7 +52,7 @@ impl Session {
                 }
                 Ok(Some(Said::Command(command))) => {
                     self.judge_again(writer)?;
-                    self.receive(command, writer, now)?;
+                    self.receive(command.as_mut().map_err(|error| error.clone()), writer, now)?;
                 }
                 Ok(Some(Said::Ping(_) | Said::Pong)) if self.keepalive.is_flooded(now, &self.limits) => {
                     return Err(CloseReason::ProtocolAbuse);
@@ -61,7 +61,7 @@ impl Session {
                 Ok(Some(Said::Pong)) => {}
                 Ok(Some(Said::Close)) => return Err(CloseReason::ClientClosed),
                 Ok(None) => break,
-                Err(reason) => return Err(reason),
+                Err(reason) => return Err(*reason),
             }
         }
         self.end_burst();
@@ -73,7 +73,7 @@ impl Session {
     /// One command of the peer: execute it, answer it.
     pub(super) fn receive(
         &mut self,
-        command: Result<Command<'_>, DecodeError>,
+        command: Result<&mut Command<'_>, DecodeError>,
         writer: &mut Writer,
         now: Instant,
     ) -> Result<(), CloseReason> {
@@ -99,13 +99,13 @@ impl Session {
             return Ok(());
         }
         let (id, topic, headers, reply) = (None, topic.into(), Headers::EMPTY, None);
-        self.receive_alone(Ok(Command::Publish { id, topic, payload, headers, reply }), writer, now)
+        self.receive_alone(Ok(&mut Command::Publish { id, topic, payload, headers, reply }), writer, now)
     }
 
     /// One command that does not go on with the burst.
     fn receive_alone(
         &mut self,
-        command: Result<Command<'_>, DecodeError>,
+        command: Result<&mut Command<'_>, DecodeError>,
         writer: &mut Writer,
         now: Instant,
     ) -> Result<(), CloseReason> {
@@ -147,11 +147,11 @@ impl Session {
     /// Executes a command, and tells what its sender is to hear.
     pub(super) fn perform(
         &mut self,
-        command: Result<Command<'_>, DecodeError>,
+        command: Result<&mut Command<'_>, DecodeError>,
         writer: &mut Writer,
         now: Instant,
     ) -> Answer {
-        let mut command = match command {
+        let command = match command {
             Ok(command) => command,
             Err(error) => {
                 let challenge = self.spend_challenge(error.op()).map(|_| self.challenge);
@@ -164,7 +164,7 @@ impl Session {
         let spent = self.spend_challenge(Some(command.op()));
         let id = command.id();
         let done = |result| id.map(|id| Event::Ok { id, result });
-        let event = match self.execute(&mut command, spent, writer, now) {
+        let event = match self.execute(command, spent, writer, now) {
             Ok(Outcome::Done(result)) => done(result),
             Ok(Outcome::Unheard(reply)) => {
                 self.tell_no_responders(&reply, writer);
@@ -172,7 +172,7 @@ impl Session {
             }
             Ok(Outcome::AnsweredLater) => None,
             Err(fault) => {
-                let operation = fault::Operation::of(&command);
+                let operation = fault::Operation::of(command);
                 self.record(&operation, &fault);
                 let ends = fault.ends_session(&mut self.faults, &mut self.credential, &self.limits, now);
                 let event = operation.failed(&fault, spent.map(|_| self.challenge));

@@ -49,7 +49,7 @@ impl Session {
     /// One operation of a NATS client.
     pub(super) fn receive_nats(
         &mut self,
-        operation: Operation<'_>,
+        operation: &mut Operation<'_>,
         writer: &mut Writer,
         now: Instant,
     ) -> Result<(), CloseReason> {
@@ -59,7 +59,7 @@ impl Session {
         match operation {
             Operation::Again { topic, payload } => self.publish_again(topic, payload, writer, now),
             Operation::Command(command) => self.receive(Ok(command), writer, now),
-            Operation::Connect(client) => self.connect(client, writer),
+            Operation::Connect(client) => self.connect(*client, writer),
             Operation::Ping => {
                 self.count()?;
                 self.outbox.pong();
@@ -69,10 +69,10 @@ impl Session {
                 Err(CloseReason::ProtocolAbuse)
             }
             Operation::Pong => Ok(()),
-            Operation::Ask { topic, command, reply } => self.answer(topic, command, reply, writer, now),
+            Operation::Ask { topic, command, reply } => self.answer(topic, command, *reply, writer, now),
             Operation::Refused { topic, fault } => {
                 if let Some((voice, out)) = writer.nats() {
-                    voice.refuse(topic, fault, out);
+                    voice.refuse(topic, *fault, out);
                 }
                 self.faults.count(&self.limits)
             }
@@ -109,7 +109,7 @@ impl Session {
     fn answer(
         &mut self,
         topic: &str,
-        command: Result<Command<'_>, DecodeError>,
+        command: &mut Result<Command<'_>, DecodeError>,
         reply: Option<&str>,
         writer: &mut Writer,
         now: Instant,
@@ -125,6 +125,7 @@ impl Session {
             writer.event(&done());
             return Ok(());
         }
+        let command = command.as_mut().map_err(|error| error.clone());
         let mut answer = self.perform(command, writer, now);
         match (listener, &mut answer.event, writer.nats()) {
             (Some((reply, heard)), Some(event), Some((voice, out))) => {

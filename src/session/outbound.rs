@@ -100,7 +100,7 @@ impl Outbox {
             return Queued::Refused;
         }
         let (topic, answer) =
-            (encodings.message().topic, encodings.message().reply.clone().zip(answer_within));
+            (encodings.message().topic, encodings.message().reply.cloned().zip(answer_within));
         let frame = encodings.of(self.form(), subscription.sid());
         let load = Batch::load(1, frame.len());
         self.push(load, |fresh| fresh.add_message(subscription, topic, answer, |out| frame.write(out)))

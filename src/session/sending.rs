@@ -29,7 +29,7 @@ impl Session {
         let reply = reply.map(|reply| self.reply_topic(reply)).transpose()?;
         let answer_within =
             reply.as_ref().filter(|reply| reply.is_inbox()).map(|_| self.limits.request_timeout);
-        let taken = self.send(topic, payload, headers, reply.clone(), answer_within)?;
+        let taken = self.send(topic, payload, headers, reply.as_ref(), answer_within)?;
         Ok(match reply {
             Some(reply) if taken == Some(0) => Outcome::Unheard(reply),
             _ => Outcome::DONE,
@@ -52,7 +52,7 @@ impl Session {
         let token = self.requester_token();
         let number = self.requests.wait(id, now + within);
         let reply = requester_topic(&token, number);
-        let sent = self.send(topic, payload, headers, reply, Some(within));
+        let sent = self.send(topic, payload, headers, reply.as_ref(), Some(within));
         match sent {
             Ok(Some(0)) => {
                 self.requests.answered(number);
@@ -91,7 +91,7 @@ impl Session {
         topic: &str,
         payload: Payload<'_>,
         headers: Headers,
-        reply: Option<Topic>,
+        reply: Option<&Topic>,
         answer_within: Option<Duration>,
     ) -> Result<Option<usize>, Fault> {
         let remembered = if self.lanes.goes_on(topic) {

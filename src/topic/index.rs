@@ -156,10 +156,8 @@ impl<T> Node<T> {
         };
         let Some(branches) = &self.branches else { return Search::ENDED };
         branches.tail.for_each(&mut *visit);
-        let mut search = Search {
-            depends_on_last_token: more.is_none() && !branches.literal.is_empty(),
-            ..Search::ENDED
-        };
+        let mut search =
+            Search { depends_on_last_token: more.is_none() && !branches.literal.is_empty(), ..Search::ENDED };
         let literal = match token {
             ">" => return search,
             "*" => None,

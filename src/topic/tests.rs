@@ -186,6 +186,46 @@ fn which_topics_lie_in_an_inbox() {
     assert_eq!(pattern(">").inbox_token(), None);
 }
 
+#[test]
+fn which_topics_have_their_siblings_in_their_inbox() {
+    let cases = [
+        ("_INBOX.0123456789abcdef.1", true),
+        ("_INBOX.0123456789abcdef.reply.1", true),
+        ("_INBOX.0123456789abcdef", false),
+        ("_INBOX.0123456789abcde.1", false),
+        ("a.0123456789abcdef.1", false),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(topic(text).is_within_inbox(), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_sibling_at_first_sight_differs_in_its_last_token_alone() {
+    let long = format!("a.b.{}", "c".repeat(MAX_TOPIC_BYTES));
+    for (text, expected) in [
+        ("a.b.d", true),
+        ("a.b.c", true),
+        ("a.b.", false),
+        ("a.b", false),
+        ("a.bc.d", false),
+        ("a.b.d.e", false),
+        ("a.b.*", false),
+        ("a.b.>", false),
+        ("a.b.d e", false),
+        ("a.b.\u{e4}", false),
+        ("b.b.c", false),
+        ("\u{e4}.b.c", false),
+        (&long, false),
+    ] {
+        let sibling = topic("a.b.c").sibling(text);
+        assert_eq!(sibling.is_some(), expected, "{text}");
+        assert!(sibling.is_none_or(|sibling| sibling.as_str() == text));
+    }
+    assert!(topic("one").sibling("other").is_some_and(|other| other.is_sibling_of(&topic("third"))));
+    assert!(!topic("a.b").is_sibling_of(&topic("a.b.c")));
+}
+
 /// `covers` and `overlaps` of every pair of patterns of up to three tokens, against the sets themselves. The topics go
 /// one token deeper, and have one token more, than any pattern can spell.
 #[test]
@@ -239,6 +279,14 @@ proptest! {
         });
         let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'*' | b'>'));
         prop_assert_eq!(is_plainly_a_topic(text.as_bytes()), is_plain && by_its_tokens.is_ok());
+    }
+
+    #[test]
+    fn a_sibling_is_the_topic_that_would_be_parsed(known in any_topic(), text in "[ab$_]{0,2}(\\.[ab*>é !]{0,3}){0,4}") {
+        if let Some(sibling) = known.sibling(&text) {
+            prop_assert_eq!(Topic::parse(&text), Ok(sibling.clone()));
+            prop_assert!(sibling.is_sibling_of(&known) && known.is_sibling_of(&sibling));
+        }
     }
 
     #[test]

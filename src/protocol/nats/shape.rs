@@ -21,6 +21,7 @@ pub(super) enum Verb {
 
 /// One operation, by places in the bytes that it begins at.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(super) struct Shape {
     pub(super) verb: Verb,
     args: [(u16, u16); MOST_ARGS],
@@ -81,9 +82,7 @@ impl Shape {
     pub(super) fn repeat(&mut self, before: &[u8], input: &[u8], max_payload: usize) -> bool {
         // Nothing is repeated where nothing came before.
         !before.is_empty()
-            && input
-                .strip_prefix(before)
-                .is_some_and(|rest| self.read_size(before.len(), rest, max_payload))
+            && input.strip_prefix(before).is_some_and(|rest| self.read_size(before.len(), rest, max_payload))
     }
 
     /// Becomes that of the `PUB` at the beginning of `input`, if its line begins with the stem, one plain token and a size within the

@@ -64,7 +64,7 @@ fn written(topic: &str, payload: &[u8], headers: Headers, reply: Option<&str>, f
         (Topic::parse(topic).expect("a topic"), ServiceName::parse("orders").expect("a name"));
     let (payload, reply) =
         (Payload::opaque(payload), reply.map(|reply| Topic::parse(reply).expect("a topic")));
-    let message = Message { topic: &topic, from: &from, payload, headers, reply };
+    let message = Message { topic: &topic, from: &from, payload, headers, reply: reply.as_ref() };
     let mut out = Vec::new();
     message_head(&message, form, &mut out);
     out.push(b'7');

@@ -171,6 +171,14 @@ impl Batch {
         is_pong
     }
 
+    /// Takes where an answer goes, and how long one may come, out of the message at the front.
+    pub fn take_answer(&mut self) -> Option<(Topic, Duration)> {
+        match self.items.front_mut()? {
+            Item::Run(run) => run.answer.take(),
+            Item::Pong | Item::Response { .. } => None,
+        }
+    }
+
     /// What comes next.
     pub fn front(&self) -> Option<&Item> {
         self.items.front()

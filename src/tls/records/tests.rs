@@ -1,58 +1,19 @@
 //! Against aws-lc-rs on the other side, which has an AES-128-GCM of its own.
 
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
-use rustls::{
-    ClientConfig, ClientConnection, ConnectionCommon, RootCertStore, ServerConfig, ServerConnection, SideData,
-};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConnection, ConnectionCommon, ServerConnection, SideData};
 
 use super::*;
+use crate::testing::records;
 
-const NAME: &str = "gateway";
 /// A record's header (RFC 8446, section 5.1).
 const HEADER: usize = 5;
 
 /// A client with the suites of aws-lc-rs and a server with the gateway's, after their handshake.
 fn connected() -> (ClientConnection, ServerConnection) {
-    let issued = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
-    let (certificate, key) =
-        (issued.cert.der().clone(), PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der()));
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).expect("a root");
-    let with =
-        |suite| Arc::new(CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() });
-    let theirs = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    let client = ClientConfig::builder_with_provider(with(theirs))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let server = ServerConfig::builder_with_provider(with(crate::tls::by_ring()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key.into())
-        .expect("a key pair");
-    let name = ServerName::try_from(NAME).expect("a name");
-    let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
-    let mut server = ServerConnection::new(Arc::new(server)).expect("a server");
-    while client.is_handshaking() || server.is_handshaking() {
-        carry(&mut client, &mut server);
-        carry(&mut server, &mut client);
-    }
-    (client, server)
-}
-
-/// What one side has to send.
-fn records<S: SideData>(from: &mut ConnectionCommon<S>) -> Vec<u8> {
-    let mut records = Vec::new();
-    while from.wants_write() {
-        from.write_tls(&mut records).expect("room");
-    }
-    records
+    crate::testing::connected(aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256, crate::tls::by_ring())
 }
 
 fn take<S: SideData>(to: &mut ConnectionCommon<S>, mut records: &[u8]) -> Result<Vec<u8>, Error> {

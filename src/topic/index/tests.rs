@@ -77,6 +77,24 @@ proptest! {
     }
 
     #[test]
+    fn siblings_match_the_same_where_the_last_token_does_not_matter(
+        patterns in prop::collection::vec(any_pattern(), 0..12),
+        topic in any_topic(),
+        last in "[a-c]",
+    ) {
+        let mut index = PatternIndex::new();
+        for (place, pattern) in patterns.iter().enumerate() {
+            index.insert(pattern, place as u8);
+        }
+        let before = topic.as_str().rsplit_once('.').map_or(String::new(), |(before, _)| format!("{before}."));
+        let sibling = Topic::parse(&format!("{before}{last}")).expect("a topic");
+        // One of one token may have siblings below another root.
+        if !index.for_each_match(&topic, |_| {}).depends_on_last_token && !before.is_empty() {
+            prop_assert_eq!(matching(&index, &sibling), matching(&index, &topic), "{} and {}", sibling, topic);
+        }
+    }
+
+    #[test]
     fn what_is_inserted_can_be_removed_in_any_order(
         patterns in prop::collection::vec(any_pattern(), 0..60).prop_shuffle(),
         seed in any::<u64>(),
@@ -92,6 +110,29 @@ proptest! {
         }
         prop_assert!(index.is_empty());
         prop_assert!(index.open.is_empty() && index.reserved.is_empty(), "no empty node is kept");
+    }
+}
+
+#[test]
+fn the_last_token_matters_where_some_pattern_spells_it() {
+    let cases = [
+        ("_INBOX.one.*", false),
+        ("_INBOX.one.>", false),
+        ("_INBOX.*.*", false),
+        ("_INBOX.>", false),
+        ("_INBOX.two.1", false),
+        ("_INBOX.one", false),
+        ("_INBOX.one.*.2", false),
+        ("_INBOX.one.2", true),
+        ("_INBOX.*.2", true),
+        ("_INBOX.one.2.3", true),
+    ];
+    for (pattern, expected) in cases {
+        let mut index = PatternIndex::new();
+        index.insert(&Pattern::parse("_INBOX.one.*").unwrap(), 0u8);
+        index.insert(&Pattern::parse(pattern).unwrap(), 1);
+        let search = index.for_each_match(&Topic::parse("_INBOX.one.1").unwrap(), |_| {});
+        assert_eq!(search.depends_on_last_token, expected, "{pattern}");
     }
 }
 

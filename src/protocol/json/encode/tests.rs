@@ -184,7 +184,7 @@ fn value_of(event: &Event) -> Value {
 fn with_message(payload: Payload<'_>, reply: Option<&str>, look: impl FnOnce(&Message<'_>)) {
     let (topic, from) = (Topic::parse("a.\"b").expect("valid"), service());
     let reply = reply.map(|reply| Topic::parse(reply).expect("valid"));
-    look(&Message { topic: &topic, from: &from, payload, headers: Headers::EMPTY, reply });
+    look(&Message { topic: &topic, from: &from, payload, headers: Headers::EMPTY, reply: reply.as_ref() });
 }
 
 fn standing() -> Standing {

@@ -227,6 +227,63 @@ fn a_publication_that_repeats_the_line_before_is_told_shortly() {
     assert_eq!(find(false, b"PUB a 1025\r\n"), Err(too_large));
 }
 
+#[test]
+fn a_publication_that_begins_as_the_one_before_is_read_from_where_they_part() {
+    let follows = |before: &str, next: &str| {
+        let mut decoder = Decoder::default();
+        for stream in [before, "PING\r\n"] {
+            let (_, found) = decoder.find(stream.as_bytes(), MAX_PAYLOAD).expect("good");
+            decoder.get(found.expect("whole"), stream.as_bytes()).expect("good");
+        }
+        let before = decoder.before.as_ref().expect("it was a publication");
+        let mut shape = Shape::default();
+        let follows = shape.follow(&before.stem, next.as_bytes(), MAX_PAYLOAD);
+        let mut read = Shape::default();
+        assert!(!follows || read.read(next.as_bytes(), MAX_PAYLOAD) == Ok(true) && shape == read, "{next:?}");
+        follows
+    };
+    let request = "PUB a.b _INBOX.x.1 2\r\nhi\r\n";
+    for (before, next) in [
+        (request, "PUB a.b _INBOX.x.2 2\r\nhi\r\n"),
+        (request, "PUB a.b _INBOX.x.abcdef 10\r\n0123456789\r\n"),
+        (request, request),
+        ("pub  a.b\t _INBOX.x.1 2\r\nhi\r\n", "pub  a.b\t _INBOX.x.2 2\r\nhi\r\n"),
+        ("PUB _INBOX.x.1 2\r\nhi\r\n", "PUB _INBOX.x.2 0\r\n\r\n"),
+        ("PUB a 2\r\nhi\r\n", "PUB other 2\r\nhi\r\n"),
+        ("PUB a r 2\r\nhi\r\n", "PUB a other 2\r\nhi\r\n"),
+    ] {
+        assert!(follows(before, next), "{next:?} follows {before:?}");
+    }
+    for next in [
+        "PUB a.b _INBOX.x. 2\r\nhi\r\n",
+        "PUB a.b _INBOX.x.2\t2\r\nhi\r\n",
+        "PUB a.b _INBOX.x.2  2\r\nhi\r\n",
+        "PUB a.b _INBOX.x.2 2 \r\nhi\r\n",
+        "PUB a.b _INBOX.x.2 2\nhi\r\n",
+        "PUB a.b _INBOX.x.2 2 2\r\nhi\r\n",
+        "PUB a.b _INBOX.x.é 2\r\nhi\r\n",
+        "PUB a.b _INBOX.x.2 1025\r\n",
+        "PUB a.b _INBOX.x.2 2\r\nhi",
+        "PUB a.b _INBOX.x.2 -1\r\n",
+        "PUB a.b _INBOX.x.2 2",
+        "PUB a.b _INBOX.x.2",
+        "PUB a.b _INBOX.x.",
+        "PUB a.b _INBOX.y.2 2\r\nhi\r\n",
+        "pub a.b _INBOX.x.2 2\r\nhi\r\n",
+        "",
+    ] {
+        assert!(!follows(request, next), "{next:?} is to be looked at from its beginning");
+    }
+    let long = format!("PUB {}.1 2\r\nhi\r\n", "a".repeat(300));
+    assert!(!follows(&long, &long), "what is long is not remembered");
+}
+
+#[test]
+fn a_size_alone_is_no_publication() {
+    let after_a_request = b"PUB a r 1\r\nx\r\n5\r\nhello\r\n";
+    assert_eq!(decode_all(after_a_request).1, Some(StreamFault::UnknownOperation));
+}
+
 proptest! {
     #[test]
     fn how_the_stream_is_cut_changes_nothing(
@@ -361,6 +418,10 @@ fn saying() -> impl Strategy<Value = Saying> {
 fn repetitive() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let line =
         prop::sample::select(&["PUB a ", "PUB a.b ", "pub a  ", "PUB\ta ", "PUB a r ", "HPUB a 12 "][..]);
+    let parts =
+        (prop::sample::select(&["PUB a.", "PUB a _i.x.", "pub a  _i."][..]), "[a-d*é]{0,2}[ \t]{1,2}");
+    let line =
+        prop_oneof![line.prop_map(str::to_owned), parts.prop_map(|(stem, token)| stem.to_owned() + &token)];
     let publication = (line, 0_usize..30).prop_map(|(line, size)| {
         let headers = if line.starts_with('H') { "NATS/1.0\r\n\r\n" } else { "" };
         format!("{line}{}\r\n{headers}{}\r\n", size + headers.len(), "x".repeat(size)).into_bytes()

@@ -3,6 +3,7 @@
 use tokio::time::{advance, sleep};
 
 use super::{DONE, forbidden, too_long, two};
+use crate::limits::Limits;
 use crate::protocol::Dialect;
 use crate::session::tests::speaker::{Speaker, pairs};
 use crate::session::tests::world::{OPEN, World};
@@ -114,6 +115,39 @@ async fn an_inbox_is_its_first_services_and_nobody_publishes_there_unasked() {
         let (before, _) = owner.peer.gone().await;
         assert_eq!(before, crate::session::CloseReason::PeerGone);
         assert_eq!(thief.subscribe("s", &all).await, forbidden());
+    }
+}
+
+/// A session that has had answers sent to its inbox again and again is asked for its right as soon as that is another's.
+#[tokio::test(start_paused = true)]
+async fn an_inbox_that_was_lost_gets_no_more_answers() {
+    for pair in pairs() {
+        let world = World::with(Limits { max_inboxes_per_service: 1, ..Limits::default() });
+        let (mut asker, mut answerer) = two(&world, pair).await;
+        let inbox = |token: &str, number: u64| format!("_INBOX.{token}-0123456789abcdef.{number}");
+        assert_eq!(answerer.subscribe("q", "quote").await, DONE);
+        assert_eq!(asker.subscribe("i", "_INBOX.first-0123456789abcdef.*").await, DONE);
+        for number in 0..3 {
+            assert_eq!(asker.publish_for("quote", &inbox("first", number)).await, DONE);
+            assert_eq!(answerer.message().await.reply, Some(inbox("first", number)));
+        }
+        assert_eq!(asker.publish_for("quote", &inbox("second", 1)).await, forbidden(), "nobody's");
+        // It is idle, and makes room.
+        assert_eq!(asker.unsubscribe("i").await, DONE);
+        assert_eq!(
+            asker.publish_for("quote", &inbox("first", 3)).await,
+            DONE,
+            "it is remembered whose it is"
+        );
+        assert_eq!(answerer.message().await.reply, Some(inbox("first", 3)));
+        assert_eq!(asker.subscribe("j", "_INBOX.second-0123456789abcdef.*").await, DONE);
+        assert_eq!(answerer.subscribe("i", "_INBOX.first-0123456789abcdef.*").await, DONE);
+        assert_eq!(asker.publish_for("quote", &inbox("first", 4)).await, forbidden(), "another's");
+        assert_eq!(asker.publish_for("quote", &inbox("second", 2)).await, DONE);
+        assert_eq!(answerer.message().await.reply, Some(inbox("second", 2)));
+        for speaker in [&mut asker, &mut answerer] {
+            speaker.nothing_came().await;
+        }
     }
 }
 
