@@ -281,7 +281,8 @@ fn a_publication_that_begins_as_the_one_before_is_read_from_where_they_part() {
 #[test]
 fn a_size_alone_is_no_publication() {
     let after_a_request = b"PUB a r 1\r\nx\r\n5\r\nhello\r\n";
-    assert_eq!(decode_all(after_a_request).1, Some(StreamFault::UnknownOperation));
+    let (_, fault) = decode_by(decoder(false), after_a_request, &[after_a_request.len()]);
+    assert_eq!(fault, Some(StreamFault::UnknownOperation));
 }
 
 proptest! {
