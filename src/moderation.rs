@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 const NAP: Duration = Duration::from_micros(150);
 /// Wake-ups that are watched before it is judged whether naps may help.
 const WATCHED: u32 = 64;
+/// Wake-ups without naps that suffice to say that naps don't help. Where that seems so beside fewer, these are watched longer: what
+/// they were like may have been chance, and to do without naps costs more than to try them again.
+const SURE: u32 = 2 * WATCHED;
 /// They may where it waited no longer than this, on average: what a nap adds to a message's way is paid for by many.
 const SHORT_WAIT: Duration = Duration::from_micros(15);
 /// Naps after which it is judged whether they help.
@@ -58,11 +61,11 @@ struct Moderation {
 /// What becomes of it.
 #[derive(Clone, Copy)]
 enum Stage {
-    /// No naps: what they would have to be better than is learnt.
-    Watching,
+    /// No naps: what they would have to be better than is learnt, as far as it is not known.
+    Watching { known: Seen },
     /// Naps, which are held against what was seen without them.
     Napping { without: Seen, all: Seen, until: Instant },
-    /// No naps, because they were of no use.
+    /// No naps, because they were of no use; what is seen meanwhile is learnt from too.
     Pausing { until: Instant },
 }
 
@@ -77,7 +80,7 @@ struct Seen {
 
 impl Moderation {
     const fn new() -> Self {
-        Self { stage: Stage::Watching, seen: Seen::NOTHING, parked: None, unparked: None }
+        Self { stage: Stage::Watching { known: Seen::NOTHING }, seen: Seen::NOTHING, parked: None, unparked: None }
     }
 
     /// Whether to nap now.
@@ -108,24 +111,30 @@ impl Moderation {
     fn judge(&self, now: Instant) -> Option<Stage> {
         let seen = &self.seen;
         match self.stage {
-            Stage::Watching if seen.wakes >= WATCHED => {
-                let may_help = seen.bytes > 0 && seen.waited < SHORT_WAIT * seen.wakes;
-                Some(match may_help {
-                    true => Stage::Napping { without: *seen, all: Seen::NOTHING, until: now + BELIEVED },
-                    false => Stage::Watching,
-                })
-            }
+            Stage::Watching { known } if seen.wakes >= WATCHED => Some(Stage::behind(known.and(seen), now)),
             Stage::Napping { without, all, until } if seen.wakes >= TRIED => {
                 let all = all.and(seen);
                 let help = seen.cost() <= without.cost() * SAVING && all.pace() >= without.pace() * PACE;
                 Some(match help {
+                    false if without.wakes < SURE => Stage::Watching { known: without },
                     false => Stage::Pausing { until: now + PAUSE },
-                    true if now >= until => Stage::Watching,
+                    true if now >= until => Stage::Watching { known: Seen::NOTHING },
                     true => Stage::Napping { without, all, until },
                 })
             }
-            Stage::Pausing { until } if now >= until => Some(Stage::Watching),
-            Stage::Watching | Stage::Napping { .. } | Stage::Pausing { .. } => None,
+            Stage::Pausing { until } if now >= until => Some(Stage::behind(*seen, now)),
+            Stage::Watching { .. } | Stage::Napping { .. } | Stage::Pausing { .. } => None,
+        }
+    }
+}
+
+impl Stage {
+    /// What follows when so much was seen without naps.
+    fn behind(without: Seen, now: Instant) -> Self {
+        let may_help = without.bytes > 0 && without.waited < SHORT_WAIT * without.wakes;
+        match may_help {
+            true => Self::Napping { without, all: Seen::NOTHING, until: now + BELIEVED },
+            false => Self::Watching { known: Seen::NOTHING },
         }
     }
 }

@@ -61,10 +61,19 @@ fn a_worker_that_waits_for_long_does_not_nap() {
 #[test]
 fn naps_that_gather_nothing_are_given_up_and_tried_again_rarely() {
     let naps = Run::new().naps_in_a_thousand(5 * MICRO, alone);
-    assert_eq!(naps, TRIED);
-    // 100 ms of pause are some 3,800 wake-ups.
+    assert_eq!(naps, 2 * TRIED, "they are given a second chance");
+    // 100 ms of pause are some 3,800 wake-ups, and enough to be sure.
     let naps = Run::new().wakes(12_000, 5 * MICRO, alone).naps;
-    assert!((2 * TRIED..=4 * TRIED).contains(&naps), "{naps} naps");
+    assert!((3 * TRIED..=5 * TRIED).contains(&naps), "{naps} naps");
+}
+
+#[test]
+fn one_glance_at_a_lucky_moment_does_not_forbid_naps() {
+    let mut run = Run::new();
+    // Three times the usual pace.
+    run.wakes(WATCHED, MICRO, |_| (7 * MICRO, 200));
+    let naps = run.naps_in_a_thousand(5 * MICRO, gathers);
+    assert!(naps > 800, "{naps} naps");
 }
 
 /// Three speak, and wait for their answers: a nap gathers what they say, and keeps them from saying more.
@@ -75,7 +84,7 @@ fn in_step(napped: bool) -> (Duration, usize) {
 
 #[test]
 fn a_worker_whose_peers_wait_for_it_does_not_nap() {
-    assert_eq!(Run::new().naps_in_a_thousand(5 * MICRO, in_step), TRIED);
+    assert_eq!(Run::new().naps_in_a_thousand(5 * MICRO, in_step), 2 * TRIED);
 }
 
 #[test]
