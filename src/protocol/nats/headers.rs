@@ -29,7 +29,8 @@ pub(super) fn parse(block: &[u8], reserved: Reserved) -> Result<Headers, HeaderF
     let mut headers = Headers::builder_for(lines.len());
     while !lines.is_empty() {
         let (line, behind) = line(lines).ok_or(HeaderFault::Line)?;
-        let (name, value) = line.split_once(':').ok_or(HeaderFault::Line)?;
+        let colon = memchr::memchr(b':', line.as_bytes()).ok_or(HeaderFault::Line)?;
+        let (name, value) = line.get(..colon).zip(line.get(colon + 1..)).ok_or(HeaderFault::Line)?;
         match headers.push(name, value.trim_matches([' ', '\t'])) {
             Err(HeaderError::Reserved) if reserved == Reserved::Dropped => {}
             pushed => pushed?,
