@@ -167,6 +167,10 @@ impl Write for Socket<'_, '_, '_> {
     }
 
     fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        // One record is the rule, and sent for less than by `writev`.
+        if let [one] = bytes {
+            return self.write(one);
+        }
         or_would_block(Pin::new(&mut *self.socket).poll_write_vectored(self.context, bytes))
     }
 
