@@ -80,7 +80,12 @@ struct Seen {
 
 impl Moderation {
     const fn new() -> Self {
-        Self { stage: Stage::Watching { known: Seen::NOTHING }, seen: Seen::NOTHING, parked: None, unparked: None }
+        Self {
+            stage: Stage::Watching { known: Seen::NOTHING },
+            seen: Seen::NOTHING,
+            parked: None,
+            unparked: None,
+        }
     }
 
     /// Whether to nap now.
