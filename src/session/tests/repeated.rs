@@ -51,6 +51,35 @@ async fn repetitions_above_the_rate_are_refused_each() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flood_above_the_rate_ends_though_some_of_it_is_within() {
+    let world = World::with(Limits { messages_per_second: Some(20), ..Limits::default() });
+    let mut sender = Quiet::open(&world, "orders").await;
+    let mut refused = 0;
+    for _ in 0..1_000 {
+        // The rate is measured by the clock of the machine, so that some are let through all the while.
+        sender.0.frame(0x82, format!("{}PING\r\n", "PUB a 1\r\nx\r\n".repeat(100)).as_bytes()).await;
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"PONG\r\n") {
+            match sender.0.next().await.expect("an end is told") {
+                Frame::Binary(bytes) => {
+                    refused += bytes.windows(4).filter(|window| window == b"-ERR").count();
+                    heard.extend(bytes);
+                }
+                Frame::Ping => {}
+                Frame::Close(code, reason) => {
+                    assert!(reason.starts_with("rate_limited retry_after_ms="), "{reason}");
+                    // A hundred pings above the rate count too.
+                    assert!(code == 1008 && refused > 9_500, "{code} after {refused}");
+                    return;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    panic!("{refused} refusals, and the session lives");
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_repetition_to_an_inbox_needs_a_right_of_its_own() {
     const INBOX: &str = "_INBOX.0123456789abcdefghijkl.1";
     let world = World::new();
