@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 const NAP: Duration = Duration::from_micros(150);
 /// Wake-ups that are watched before it is judged whether naps may help.
 const WATCHED: u32 = 64;
-/// Wake-ups without naps that suffice to say that naps don't help. Where that seems so beside fewer, these are watched longer: what
-/// they were like may have been chance, and to do without naps costs more than to try them again.
+/// Wake-ups without naps that suffice to say that naps don't help. Where the first ones seem not to beside fewer, more are watched: what
+/// those were like may have been chance, and to do without naps costs more than to try them again.
 const SURE: u32 = 2 * WATCHED;
 /// They may where it waited no longer than this, on average: what a nap adds to a message's way is paid for by many.
 const SHORT_WAIT: Duration = Duration::from_micros(15);
@@ -118,16 +118,20 @@ impl Moderation {
         match self.stage {
             Stage::Watching { known } if seen.wakes >= WATCHED => Some(Stage::behind(known.and(seen), now)),
             Stage::Napping { without, all, until } if seen.wakes >= TRIED => {
+                let is_first = all.wakes == 0;
                 let all = all.and(seen);
                 let help = seen.cost() <= without.cost() * SAVING && all.pace() >= without.pace() * PACE;
                 Some(match help {
-                    false if without.wakes < SURE => Stage::Watching { known: without },
-                    false => Stage::Pausing { until: now + PAUSE },
-                    true if now >= until => Stage::Watching { known: Seen::NOTHING },
-                    true => Stage::Napping { without, all, until },
+                    false if is_first && without.wakes >= SURE => Stage::Pausing { until: now + PAUSE },
+                    false if is_first => Stage::Watching { known: without },
+                    true if now < until => Stage::Napping { without, all, until },
+                    // They helped, and what they are to be better than may be another by now.
+                    _ => Stage::Watching { known: Seen::NOTHING },
                 })
             }
-            Stage::Pausing { until } if now >= until => Some(Stage::behind(*seen, now)),
+            Stage::Pausing { until } if now >= until && seen.wakes >= WATCHED => {
+                Some(Stage::behind(*seen, now))
+            }
             Stage::Watching { .. } | Stage::Napping { .. } | Stage::Pausing { .. } => None,
         }
     }

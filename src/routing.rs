@@ -219,7 +219,9 @@ impl Router {
             self.look_up(topic, shard, &mut hearers.matched);
             wakeups.count(hearers.matched.work);
         }
-        hearers.matched.deliver(&mut Addressed { encodings, session, answer_within, wakeups })
+        let heard = hearers.matched.deliver(&mut Addressed { encodings, session, answer_within, wakeups });
+        hearers.settle();
+        heard
     }
 
     /// Makes `outbox` reachable for responses under an inbox token that only the gateway knows.

@@ -47,12 +47,11 @@ impl Topic {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The topic `text` if it is a sibling of this one at first sight: if it has another last token, of visible ASCII. What it has in
-    /// common with this one is not checked again.
+    /// The topic `text` if it is a sibling of this one at first sight: if its last token is of visible ASCII and the others are those
+    /// of this one, which are not checked again.
     pub fn sibling(&self, text: &str) -> Option<Self> {
-        let (same, last) = text.split_at_checked(self.before_last_token().len())?;
-        let is_one = same == self.before_last_token()
-            && text.len() <= MAX_TOPIC_BYTES
+        let last = text.strip_prefix(self.before_last_token())?;
+        let is_one = text.len() <= MAX_TOPIC_BYTES
             && !last.is_empty()
             && last.bytes().all(|byte| is_plain(byte) && byte != b'.');
         is_one.then(|| Self(text.into()))

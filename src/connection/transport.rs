@@ -25,8 +25,7 @@ thread_local! {
 pub struct TlsTransport {
     socket: TcpStream,
     tls: ServerConnection,
-    /// Bytes that a record lacks of which the connection has the beginning.
-    unfinished: usize,
+    records: Records,
     /// Nothing more comes.
     at_end: bool,
     is_closing: bool,
@@ -38,7 +37,8 @@ impl TlsTransport {
         let (socket, mut tls) = stream.into_inner();
         // What is taken over is bounded by the session, which takes nothing over while something waits.
         tls.set_buffer_limit(None);
-        let mut transport = Self { socket, tls, unfinished: 0, at_end: false, is_closing: false };
+        let mut transport =
+            Self { socket, tls, records: Records::default(), at_end: false, is_closing: false };
         // A peer that is not told of its session has none.
         transport.at_end = transport.buffer(&[IoSlice::new(first)]).is_err();
         transport
@@ -62,12 +62,8 @@ impl TlsTransport {
     /// One by one: of many small ones rustls would move all that is left behind each, and keep a buffer for each.
     fn decrypt(&mut self, mut ciphertext: &[u8], into: &mut Vec<u8>) -> Result<(), Ended> {
         while !ciphertext.is_empty() {
-            if self.unfinished == 0 {
-                self.unfinished = record_length(ciphertext);
-            }
             let mut record;
-            (record, ciphertext) = ciphertext.split_at(self.unfinished.min(ciphertext.len()));
-            self.unfinished -= record.len();
+            (record, ciphertext) = ciphertext.split_at(self.records.next(ciphertext));
             while !record.is_empty() {
                 self.tls.read_tls(&mut record).map_err(|_| Ended)?;
                 let state = self.tls.process_new_packets().map_err(|_| Ended)?;
@@ -83,12 +79,39 @@ impl TlsTransport {
     }
 }
 
-/// How many bytes the record has that begins here (RFC 8446, section 5.2). All that are there if none seems to: only rustls
-/// knows, and it finds the records by itself.
-fn record_length(bytes: &[u8]) -> usize {
-    match bytes {
-        [23, 3, 3, high, low, ..] => 5 + usize::from(u16::from_be_bytes([*high, *low])),
-        _ => bytes.len(),
+/// Where the records of a stream end. Only rustls knows what they are, and it finds them by itself: what is mistaken for one here
+/// costs time and nothing else.
+#[derive(Default)]
+struct Records {
+    /// A header (RFC 8446, section 5.2), as far as it has come.
+    header: [u8; 5],
+    known: usize,
+    /// What the record lacks behind its header.
+    missing: usize,
+}
+
+impl Records {
+    /// How many of these bytes, some at least, belong to the record that they begin or go on with. All of them if they begin none.
+    fn next(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        if self.missing == 0 {
+            for (place, byte) in self.header.iter_mut().skip(self.known).zip(bytes) {
+                *place = *byte;
+                used += 1;
+            }
+            self.known += used;
+            if self.known < self.header.len() {
+                return used;
+            }
+            self.known = 0;
+            self.missing = match self.header {
+                [23, 3, 3, high, low] => u16::from_be_bytes([high, low]).into(),
+                _ => bytes.len() - used,
+            };
+        }
+        let of_record = self.missing.min(bytes.len() - used);
+        self.missing -= of_record;
+        used + of_record
     }
 }
 

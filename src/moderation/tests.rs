@@ -68,6 +68,34 @@ fn naps_that_gather_nothing_are_given_up_and_tried_again_rarely() {
 }
 
 #[test]
+fn a_pause_that_hardly_saw_a_wake_says_nothing() {
+    let mut run = Run::new();
+    run.wakes(2 * (WATCHED + TRIED) + 1, 5 * MICRO, alone);
+    assert!(matches!(run.moderation.stage, Stage::Pausing { .. }));
+    // Long work behind short waits: naps may seem to help.
+    run.naps = 0;
+    run.wakes(WATCHED - 2, 5 * MICRO, |_| (Duration::from_millis(20), 200));
+    assert_eq!(run.naps, 0);
+}
+
+#[test]
+fn what_was_seen_before_naps_helped_is_not_held_against_another_load() {
+    let now = Instant::now();
+    let seen = |wakes, bytes| Seen { wakes, waited: MICRO * wakes, worked: MICRO * wakes, bytes };
+    let judged = |without: u32, before: u32| {
+        let without = seen(without, 1_000_000);
+        let all = if before > 0 { seen(before, 1_000_000) } else { Seen::NOTHING };
+        let stage = Stage::Napping { without, all, until: now + BELIEVED };
+        // Each byte costs more than it did without naps.
+        Moderation { stage, seen: seen(TRIED, 1), ..Moderation::new() }.judge(now)
+    };
+    let is_watching = |stage, wakes| matches!(stage, Some(Stage::Watching { known }) if known.wakes == wakes);
+    assert!(is_watching(judged(WATCHED, 0), WATCHED), "the first look may have been chance");
+    assert!(matches!(judged(SURE, 0), Some(Stage::Pausing { .. })));
+    assert!(is_watching(judged(WATCHED, 64), 0) && is_watching(judged(SURE, 64), 0), "the load has changed");
+}
+
+#[test]
 fn one_glance_at_a_lucky_moment_does_not_forbid_naps() {
     let mut run = Run::new();
     // Three times the usual pace.

@@ -60,7 +60,9 @@ impl ReplyRights {
         let mut right = Right { serial: self.next_serial, until, uses };
         self.next_serial = right.serial.wrapping_add(1);
         match self.rights.entry(reply.clone()) {
-            Entry::Vacant(place) => drop(place.insert(right)),
+            Entry::Vacant(place) => {
+                place.insert(right);
+            }
             Entry::Occupied(mut place) => {
                 let earlier = place.get();
                 right.until = until.max(earlier.until);

@@ -148,7 +148,7 @@ pub enum HeaderError {
 }
 
 /// Which bytes are a `tchar` of RFC 9110, section 5.6.2.
-const IS_TOKEN_BYTE: [bool; 256] = {
+static IS_TOKEN_BYTE: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < table.len() {
@@ -190,6 +190,14 @@ mod tests {
         assert_eq!(all, [("Trace-Id", "1"), ("x", "größe und mehr"), ("Trace-Id", "2"), ("e", "")]);
         assert_eq!(headers.get("TRACE-ID"), Some("1"));
         assert_eq!(headers.size(), 8 + 1 + 1 + 16 + 8 + 1 + 1);
+    }
+
+    #[test]
+    fn names_are_of_the_characters_of_tokens() {
+        for byte in 0..=u8::MAX {
+            let is_one = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(IS_TOKEN_BYTE[usize::from(byte)], is_one, "{:?}", char::from(byte));
+        }
     }
 
     #[test]

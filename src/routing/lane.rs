@@ -115,6 +115,14 @@ impl Hearers {
             && self.topic.as_ref().is_some_and(|before| topic.is_sibling_of(before))
     }
 
+    /// Forgets them if they cannot be those of another topic.
+    pub(super) fn settle(&mut self) {
+        if self.matched.depend_on_last_token || self.topic.is_none() {
+            self.topic = None;
+            self.matched.clear();
+        }
+    }
+
     /// Forgets them, and leaves their room to those of `topic`.
     pub(super) fn begin(&mut self, topic: &Topic, shard: usize, versions: (u64, u64)) {
         self.topic = topic.is_within_inbox().then(|| topic.clone());
@@ -126,6 +134,13 @@ impl Hearers {
 impl Matched {
     pub(super) fn len(&self) -> usize {
         self.direct.len() + self.members
+    }
+
+    /// For so many subscriptions it holds room.
+    pub(super) fn room(&self) -> usize {
+        self.direct.capacity()
+            + self.groups.iter().map(|(_, members)| members.capacity()).sum::<usize>()
+            + self.groups.capacity()
     }
 
     /// Leaves its room to the next look-up.

@@ -81,7 +81,7 @@ impl Subscription {
         self.most.load(Ordering::SeqCst).saturating_sub(self.written.load(Ordering::Relaxed))
     }
 
-    /// Counts so many of its messages as written to the session; only that does.
+    /// Counts so many of its messages as written to the session. Only that does, so that to load and to store suffices.
     pub fn count_written(&self, messages: u64) {
         self.written.store(self.written.load(Ordering::Relaxed) + messages, Ordering::Relaxed);
     }

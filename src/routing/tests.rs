@@ -399,3 +399,38 @@ fn an_answer_to_an_inbox_itself_says_nothing_of_others() {
     assert_eq!(heard.sum::<usize>(), 7);
     assert_eq!(asker.heard(), [1, 2, 3, 4, 5, 6, 7]);
 }
+
+#[test]
+fn members_of_a_group_take_turns_with_answers_too_and_follow_their_permits() {
+    let router = Router::default();
+    let (one, other, answerer) = (Peer::new("orders"), Peer::new("orders"), Peer::new("billing"));
+    let wild = Pattern::parse(&format!("{INBOX}.*")).unwrap();
+    let mut turn = Turn::default();
+    let mut answer = |number: u64| {
+        let reply = topic(&format!("{INBOX}.{number}"));
+        router.respond(reply_permit(&reply), answerer.parcel(), &mut turn)
+    };
+    let moving = one.join(&router, 1, wild.as_str(), "g");
+    other.join(&router, 2, wild.as_str(), "g");
+    assert!((0..6).all(|number| answer(number) == 1));
+    assert_eq!((one.heard().len(), other.heard().len()), (3, 3));
+    router.repermit(&moving, one.permit(wild.as_str(), Some("h")));
+    assert!((0..6).all(|number| answer(number) == 2));
+    assert_eq!((one.heard().len(), other.heard().len()), (6, 6));
+}
+
+#[test]
+fn the_room_of_many_hearers_is_given_back_at_the_end_of_the_turn() {
+    let router = Router::default();
+    let (asker, answerer) = (Peer::new("orders"), Peer::new("billing"));
+    for sid in 0..2_000 {
+        asker.subscribe(&router, sid, &format!("{INBOX}.*"));
+    }
+    asker.subscribe(&router, 2_000, "_INBOX.another-inbox-than-that.*");
+    let mut turn = Turn::default();
+    let mut answer = |reply: &str| router.respond(reply_permit(&topic(reply)), answerer.parcel(), &mut turn);
+    assert_eq!((answer(&format!("{INBOX}.1")), answer("_INBOX.another-inbox-than-that.1")), (2_000, 1));
+    assert!(turn.hearers.matched.room() >= 2_000);
+    turn.end();
+    assert_eq!(turn.hearers.matched.room(), 0);
+}

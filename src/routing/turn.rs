@@ -8,7 +8,7 @@ use crate::session::{Outbox, Queued};
 
 /// Bytes of room, of each kind, that stay from one turn to the next.
 const RETAINED: usize = 4 * 1024;
-/// Subscriptions that are remembered to hear answers from one turn to the next.
+/// Subscriptions that are remembered to hear answers from one turn to the next, and the room for them.
 const MOST_HEARERS: usize = 512;
 
 /// Messages that are queued, and receivers that do not know yet. Whoever publishes ends the turn before it waits for anything;
@@ -43,7 +43,7 @@ impl Turn {
         scratch.clear();
         scratch.shrink_to(RETAINED);
         wakeups.outboxes.shrink_to(RETAINED / size_of::<Arc<Outbox>>());
-        if hearers.matched.len() > MOST_HEARERS {
+        if hearers.matched.room() > MOST_HEARERS {
             *hearers = Hearers::default();
         }
     }

@@ -1,4 +1,5 @@
-//! The session's publish lanes: what it may publish to and where that goes, remembered by topic.
+//! The session's publish lanes: what it may publish to and where that goes, remembered by topic. And the inbox that it has answers sent
+//! to, which is forgotten with them when its grants change.
 
 use std::collections::HashMap;
 

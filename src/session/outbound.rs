@@ -99,8 +99,8 @@ impl Outbox {
         if self.state.load(Ordering::Relaxed) != OPEN {
             return Queued::Refused;
         }
-        let (topic, answer) =
-            (encodings.message().topic, encodings.message().reply.cloned().zip(answer_within));
+        let (topic, reply) = (encodings.message().topic, encodings.message().reply);
+        let answer = answer_within.and_then(|within| Some((reply?.clone(), within)));
         let frame = encodings.of(self.form(), subscription.sid());
         let load = Batch::load(1, frame.len());
         self.push(load, |fresh| fresh.add_message(subscription, topic, answer, |out| frame.write(out)))

@@ -107,7 +107,7 @@ impl<T> fmt::Debug for PatternIndex<T> {
 pub struct Search {
     /// Nodes that had to be looked at.
     pub nodes: usize,
-    /// Whether a [sibling](Topic::is_sibling_of) of the topic may match other patterns.
+    /// Whether a [sibling](Topic::is_sibling_of) of the topic may match other patterns. Of a topic of one token any may.
     pub depends_on_last_token: bool,
 }
 

@@ -12,7 +12,7 @@ async fn transport() -> (rustls::ClientConnection, TlsTransport) {
     let (client, tls) = connected(TLS13_AES_128_GCM_SHA256, TLS13_AES_128_GCM_SHA256);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let socket = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
-    (client, TlsTransport { socket, tls, unfinished: 0, at_end: false, is_closing: false })
+    (client, TlsTransport { socket, tls, records: Records::default(), at_end: false, is_closing: false })
 }
 
 /// What comes of ciphertext that is read in pieces of these sizes, over and over.
@@ -34,6 +34,45 @@ fn decrypted(transport: &mut TlsTransport, mut ciphertext: &[u8], cuts: &[usize]
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(future)
+}
+
+proptest! {
+    #[test]
+    fn no_portion_goes_beyond_a_record_and_each_record_ends_one(
+        lengths in proptest::collection::vec(prop_oneof![8 => 0_usize..300, 1 => 300_usize..16_641], 1..20),
+        cuts in proptest::collection::vec(prop_oneof![1 => 1_usize..8, 2 => 1_usize..700], 1..10),
+    ) {
+        let (mut stream, mut ends) = (Vec::new(), Vec::new());
+        for length in lengths {
+            let [high, low] = u16::try_from(length).expect("short").to_be_bytes();
+            stream.extend([23, 3, 3, high, low]);
+            stream.extend(std::iter::repeat_n(23, length));
+            ends.push(stream.len());
+        }
+        let (mut records, mut start, mut found) = (Records::default(), 0, Vec::new());
+        for cut in cuts.iter().cycle() {
+            let read_end = (start + cut).min(stream.len());
+            while start < read_end {
+                let portion = records.next(&stream[start..read_end]);
+                prop_assert!(portion > 0 && ends.iter().all(|end| !(start + 1..start + portion).contains(end)));
+                start += portion;
+                if records.missing == 0 && records.known == 0 {
+                    found.push(start);
+                }
+            }
+            if start == stream.len() {
+                break;
+            }
+        }
+        prop_assert_eq!(found, ends);
+    }
+}
+
+#[test]
+fn records_are_found_again_behind_what_is_none() {
+    let mut records = Records::default();
+    assert_eq!(records.next(&[7; 100]), 100);
+    assert_eq!(records.next(&[23, 3, 3, 0, 1, 0, 23, 3, 3, 0, 1, 0]), 6);
 }
 
 proptest! {

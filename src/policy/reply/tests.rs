@@ -30,6 +30,26 @@ fn a_right_is_good_for_its_uses() {
 }
 
 #[test]
+fn rights_are_found_among_gaps_that_were_closed() {
+    let now = Instant::now();
+    let mut rights = ReplyRights::new(200);
+    assert!(rights.grant(inbox(0), after(now, 5), 1, now));
+    // Each is used up at once; their gaps are closed again and again behind the first, which stays.
+    for number in 1..=100 {
+        assert!(rights.grant(inbox(number), after(now, 5), 1, now));
+        assert!(number % 10 == 0 || rights.take(inbox(number).as_str(), now).is_some());
+    }
+    assert!(rights.by_age.len() < 100, "{} places", rights.by_age.len());
+    assert!(rights.grant(inbox(100), after(now, 9), 1, now), "twice");
+    assert_eq!(rights.len(), 11);
+    let taken = |rights: &mut ReplyRights| rights.take(inbox(100).as_str(), now).is_some();
+    assert_eq!([taken(&mut rights), taken(&mut rights), taken(&mut rights)], [true, true, false]);
+    assert!(rights.take(inbox(0).as_str(), now).is_some() && rights.take(inbox(50).as_str(), now).is_some());
+    rights.expire(after(now, 5));
+    assert!(rights.is_empty() && rights.by_age.is_empty());
+}
+
+#[test]
 fn a_right_ends_with_its_time() {
     let now = Instant::now();
     let mut rights = ReplyRights::new(4);

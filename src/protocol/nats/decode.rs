@@ -51,7 +51,7 @@ pub enum StreamFault {
     PayloadEnd,
 }
 
-/// Puts operations together. Holds no bytes but those of one that has not come whole, and a line of the last publication.
+/// Puts operations together. Holds no bytes but those of one that has not come whole, and of lines that the next one may repeat.
 #[derive(Default)]
 pub struct Decoder {
     partial: Vec<u8>,
@@ -75,13 +75,13 @@ enum Progress {
     Whole,
 }
 
-/// The publication before, as far as the next one is likely to repeat it: most senders go on where they are.
+/// Publications before, as far as the next one is likely to repeat them: most senders go on where they are.
 #[derive(Default)]
 struct Before {
-    /// Its line up to the size, if nobody was to answer it.
+    /// Of the last `PUB` without a reply, its line up to the size.
     line: Vec<u8>,
     topic: String,
-    /// How its line begins.
+    /// Of the last `PUB` that was read from its beginning.
     stem: Stem,
 }
 

@@ -85,10 +85,12 @@ impl Shape {
             && input.strip_prefix(before).is_some_and(|rest| self.read_size(before.len(), rest, max_payload))
     }
 
-    /// Becomes that of the `PUB` at the beginning of `input`, if its line begins with the stem, one plain token and a size within the
-    /// limit follow there, and it is there whole. Whether it did.
+    /// Becomes that of the `PUB` at the beginning of `input`, if that is there whole and its line is the stem, one plain token, a blank
+    /// and a size within the limit. Whether it did.
     pub(super) fn follow(&mut self, stem: &Stem, input: &[u8], max_payload: usize) -> bool {
-        let Some(last) = stem.count.checked_sub(2) else { return false };
+        if stem.count == 0 {
+            return false;
+        }
         let Some(rest) = input.strip_prefix(&stem.bytes[..]) else { return false };
         let token = rest.iter().take(MOST_TOKEN).take_while(|byte| byte.is_ascii_graphic()).count();
         let Some([b' ', size @ ..]) = rest.get(token..) else { return false };
@@ -97,13 +99,15 @@ impl Shape {
             return false;
         }
         (self.args, self.count) = (stem.args, stem.count);
-        let (start, size) = (usize::from(self.args[last].0), end + 1..self.line - CRLF.len());
-        (self.args[last], self.args[last + 1]) = (place(start, end), place(size.start, size.end));
+        if let Some([.., argument, size]) = self.args.get_mut(..stem.count) {
+            *argument = place(argument.0.into(), end);
+            *size = place(end + 1, self.line - CRLF.len());
+        }
         true
     }
 
-    /// Becomes that of a `PUB` of which `rest` follows behind `start` bytes, if that is a size within the limit, the end of the line
-    /// and the whole payload. Whether it did.
+    /// Becomes that of a `PUB` whose size, a number within the limit, the end of its line and its whole payload `rest` begins with, behind
+    /// `start` bytes of the line. Whether it did.
     fn read_size(&mut self, start: usize, rest: &[u8], max_payload: usize) -> bool {
         let (mut total, mut digits) = (0, 0);
         while digits < MOST_DIGITS
@@ -217,12 +221,10 @@ impl Shape {
 }
 
 impl Stem {
-    /// Becomes that of the line which a shape was read from, if it is a `PUB`.
+    /// Becomes that of the `PUB` line which a shape was read from.
     pub(super) fn remember(&mut self, shape: &Shape, whole: &[u8]) {
         self.count = 0;
-        let (Verb::Pub, Some([.., (start, end), _])) = (shape.verb, shape.args.get(..shape.count)) else {
-            return;
-        };
+        let Some([.., (start, end), _]) = shape.args.get(..shape.count) else { return };
         let (start, end) = (usize::from(*start), usize::from(*end));
         let argument = whole.get(start..end).unwrap_or_default();
         let length = start + memchr::memrchr(b'.', argument).map_or(0, |dot| dot + 1);

@@ -274,8 +274,14 @@ fn a_publication_that_begins_as_the_one_before_is_read_from_where_they_part() {
     ] {
         assert!(!follows(request, next), "{next:?} is to be looked at from its beginning");
     }
-    let long = format!("PUB {}.1 2\r\nhi\r\n", "a".repeat(300));
-    assert!(!follows(&long, &long), "what is long is not remembered");
+    for (token, expected) in [(63, true), (64, true), (65, false)] {
+        let next = format!("PUB a.b _INBOX.x.{} 2\r\nhi\r\n", "1".repeat(token));
+        assert_eq!(follows(request, &next), expected, "a token of {token}");
+    }
+    for (stem, expected) in [(255, true), (256, true), (257, false)] {
+        let line = format!("PUB {}.1 2\r\nhi\r\n", "a".repeat(stem - "PUB .".len()));
+        assert_eq!(follows(&line, &line), expected, "a stem of {stem}");
+    }
 }
 
 #[test]
