@@ -119,6 +119,29 @@ fn what_follows_the_end_of_tls_is_not_read() {
     });
 }
 
+/// Wherever that is cut, and however rustls finds the records.
+#[test]
+fn what_was_said_before_what_is_no_record_is_heard() {
+    for early in 0..8 {
+        block_on(async {
+            let (mut client, mut transport) = transport().await;
+            let mut ciphertext = Vec::new();
+            for _ in 0..5 {
+                client.writer().write_all(b"said ").expect("room");
+                ciphertext.extend(records(&mut client));
+            }
+            ciphertext.extend([0; 64]);
+            let (mut before, ciphertext) = ciphertext.split_at(early);
+            if !before.is_empty() {
+                transport.tls.read_tls(&mut before).expect("a slice");
+            }
+            let heard = decrypted(&mut transport, ciphertext, &[ciphertext.len()]);
+            assert_eq!(heard, (b"said ".repeat(5), false), "{early} bytes before");
+            assert!(transport.is_waiting(), "the peer is told by an alert");
+        });
+    }
+}
+
 #[test]
 fn what_is_no_record_ends_the_connection() {
     for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[23, 3, 3, 255, 255], &[22, 3, 3, 0, 1, 0], &[0; 64]] {
