@@ -148,7 +148,11 @@ impl Transport for TlsTransport {
     }
 
     fn buffer(&mut self, plaintext: &[IoSlice<'_>]) -> io::Result<()> {
-        let taken = self.tls.writer().write_vectored(plaintext)?;
+        let taken = match self.tls.writer().write_vectored(plaintext) {
+            // Behind a fatal alert nothing is said (RFC 8446, section 6.2), but the alert is.
+            Err(_) if self.is_waiting() => return Ok(()),
+            taken => taken?,
+        };
         if taken < plaintext.iter().map(|part| part.len()).sum() {
             return Err(io::ErrorKind::WriteZero.into());
         }

@@ -2,17 +2,27 @@
 
 use proptest::prelude::*;
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use super::*;
 use crate::testing::{connected, records};
 
-/// A client and the gateway's end of its connection. Nothing passes through the socket.
+/// A client and the gateway's end of its connection. Nothing that the client says passes through the socket.
 async fn transport() -> (rustls::ClientConnection, TlsTransport) {
+    let (client, transport, _) = transport_to_socket().await;
+    (client, transport)
+}
+
+/// The same, with the client's socket.
+async fn transport_to_socket() -> (rustls::ClientConnection, TlsTransport, TcpStream) {
     let (client, tls) = connected(TLS13_AES_128_GCM_SHA256, TLS13_AES_128_GCM_SHA256);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let socket = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
-    (client, TlsTransport { socket, tls, records: Records::default(), at_end: false, is_closing: false })
+    let (far, _) = listener.accept().await.expect("accepted");
+    let transport =
+        TlsTransport { socket, tls, records: Records::default(), at_end: false, is_closing: false };
+    (client, transport, far)
 }
 
 /// What comes of ciphertext that is read in pieces of these sizes, over and over.
@@ -140,6 +150,23 @@ fn what_was_said_before_what_is_no_record_is_heard() {
             assert!(transport.is_waiting(), "the peer is told by an alert");
         });
     }
+}
+
+#[test]
+fn a_peer_that_breaks_tls_is_told_by_an_alert_and_nothing_else() {
+    block_on(async {
+        let (mut client, mut transport, mut far) = transport_to_socket().await;
+        let (heard, goes_on) =
+            decrypted(&mut transport, &[[23, 3, 3, 0, 32], [0; 5]].concat().repeat(4), &[40]);
+        assert!(heard.is_empty() && !goes_on);
+        assert!(transport.buffer(&[IoSlice::new(b"goodbye")]).is_ok());
+        std::future::poll_fn(|context| transport.poll_shutdown(context)).await.expect("the alert goes out");
+        let mut said = Vec::new();
+        far.read_to_end(&mut said).await.expect("an end");
+        client.read_tls(&mut &said[..]).expect("a slice");
+        let told = client.process_new_packets().expect_err("an alert");
+        assert_eq!(told, rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac));
+    });
 }
 
 #[test]
