@@ -6,6 +6,7 @@ pub mod exit;
 mod explain;
 mod logs;
 mod operator;
+mod output;
 mod reload;
 mod serve;
 mod sessions;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::exit::Exit;
+use super::output::Told;
 use crate::clock::unix_now;
 use crate::load;
 
@@ -11,14 +12,15 @@ pub(super) fn run(config: &Path) -> Exit {
     match load::first(config, unix_now()) {
         Ok(loaded) => {
             let settings = &loaded.settings;
-            println!(
+            let mut told = Told::default();
+            told.line(format_args!(
                 "ok: {}, {}, {} in {}",
                 counted(settings.listeners.len(), "listener"),
                 counted(settings.trust.len(), "trust domain"),
                 counted(loaded.generation.policy.len(), "grant"),
                 settings.policy.display(),
-            );
-            Exit::Success
+            ));
+            told.print(Exit::Success)
         }
         Err(faults) => {
             eprintln!("{faults}");

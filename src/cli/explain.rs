@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 
 use super::exit::Exit;
+use super::output::Told;
 use crate::clock::unix_now;
 use crate::config::Faults;
 use crate::identity::certificate::CertificateFacts;
@@ -56,8 +57,9 @@ enum Question {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    match explain(arguments) {
-        Ok(exit) => exit,
+    let mut told = Told::default();
+    match explain(arguments, &mut told) {
+        Ok(exit) => told.print(exit),
         Err(Failure::Config(faults)) => {
             eprintln!("{faults}");
             Exit::Config
@@ -74,16 +76,16 @@ enum Failure {
     Usage(String),
 }
 
-fn explain(arguments: &Arguments) -> Result<Exit, Failure> {
+fn explain(arguments: &Arguments, told: &mut Told) -> Result<Exit, Failure> {
     let question = question(arguments).map_err(Failure::Usage)?;
     let loaded = load::first(&arguments.config, unix_now()).map_err(Failure::Config)?;
     match (&arguments.certificate, &arguments.service) {
-        (Some(path), _) => explain_certificate(&loaded, path, &question).map_err(Failure::Usage),
+        (Some(path), _) => explain_certificate(&loaded, path, &question, told).map_err(Failure::Usage),
         (None, Some(service)) => {
-            explain_service(&loaded, service, &arguments.roles, &question).map_err(Failure::Usage)
+            explain_service(&loaded, service, &arguments.roles, &question, told).map_err(Failure::Usage)
         }
         (None, None) => {
-            print!("{}", matrix_of_everybody(&loaded.generation.policy));
+            told.text(matrix_of_everybody(&loaded.generation.policy));
             Ok(Exit::Success)
         }
     }
@@ -99,7 +101,12 @@ fn question(arguments: &Arguments) -> Result<Question, String> {
     Ok(Question::Subscribe(pattern, group.map_err(|error| format!("--group: {error}"))?))
 }
 
-fn explain_certificate(loaded: &Loaded, path: &Path, question: &Question) -> Result<Exit, String> {
+fn explain_certificate(
+    loaded: &Loaded,
+    path: &Path,
+    question: &Question,
+    told: &mut Told,
+) -> Result<Exit, String> {
     let read = std::fs::read(path).map_err(|error| chain(&error));
     let certificates = read.and_then(|bytes| pem::certificates(&bytes).map_err(|error| chain(&error)));
     let certificates = certificates.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -110,41 +117,46 @@ fn explain_certificate(loaded: &Loaded, path: &Path, question: &Question) -> Res
     let verified = match trust.verify(leaf, rest, unix_now()) {
         Ok(verified) => verified,
         Err(error) => {
-            println!("refused   {}", chain(&error));
-            explain_unverified(loaded, leaf);
+            told.line(format_args!("refused   {}", chain(&error)));
+            explain_unverified(loaded, leaf, told);
             return Ok(Exit::Refused);
         }
     };
     let mapped = match trust.map(&verified) {
         Ok(mapped) => mapped,
         Err(error) => {
-            println!("refused   {}", chain(&error));
+            told.line(format_args!("refused   {}", chain(&error)));
             return Ok(Exit::Refused);
         }
     };
     let roles: Vec<_> = mapped.roles().cloned().collect();
     if let Question::Everything = question {
-        println!("trust     {}", verified.trust());
-        println!("service   {}", mapped.service());
-        println!("roles     {}", joined(&roles));
-        println!("rule      {}", mapped.rule());
-        println!("until     {} (Unix seconds)", verified.deadline());
+        told.line(format_args!("trust     {}", verified.trust()));
+        told.line(format_args!("service   {}", mapped.service()));
+        told.line(format_args!("roles     {}", joined(&roles)));
+        told.line(format_args!("rule      {}", mapped.rule()));
+        told.line(format_args!("until     {} (Unix seconds)", verified.deadline()));
     }
-    Ok(answer(&loaded.generation.policy.grants(mapped.service(), &roles), question))
+    Ok(answer(&loaded.generation.policy.grants(mapped.service(), &roles), question, told))
 }
 
 /// What the mapping would say, for a certificate that does not verify here.
-fn explain_unverified(loaded: &Loaded, leaf: &CertificateDer<'_>) {
+fn explain_unverified(loaded: &Loaded, leaf: &CertificateDer<'_>, told: &mut Told) {
     let facts = match CertificateFacts::parse(leaf) {
         Ok(facts) => facts,
-        Err(error) => return println!("unreadable {}", chain(&error)),
+        Err(error) => return told.line(format_args!("unreadable {}", chain(&error))),
     };
     for domain in loaded.generation.trust.domains() {
         match domain.mapping().map(&facts) {
             Ok(mapped) => {
-                println!("would be  {} in {} by {}", mapped.service(), domain.name(), mapped.rule())
+                told.line(format_args!(
+                    "would be  {} in {} by {}",
+                    mapped.service(),
+                    domain.name(),
+                    mapped.rule()
+                ));
             }
-            Err(error) => println!("would be  nobody in {}: {}", domain.name(), chain(&error)),
+            Err(error) => told.line(format_args!("would be  nobody in {}: {}", domain.name(), chain(&error))),
         }
     }
 }
@@ -154,12 +166,13 @@ fn explain_service(
     service: &str,
     roles: &[String],
     question: &Question,
+    told: &mut Told,
 ) -> Result<Exit, String> {
     let service = ServiceName::parse(service).map_err(|error| format!("--service: {error}"))?;
     let roles: Result<Vec<_>, _> = roles.iter().map(|role| Role::parse(role)).collect();
     let roles = roles.map_err(|error| format!("--role: {error}"))?;
     note_names_of_nobody(loaded, &service, &roles);
-    Ok(answer(&loaded.generation.policy.grants(&service, &roles), question))
+    Ok(answer(&loaded.generation.policy.grants(&service, &roles), question, told))
 }
 
 /// The verdict is about the policy alone: a misspelt name gets one too.
@@ -175,7 +188,7 @@ fn note_names_of_nobody(loaded: &Loaded, service: &ServiceName, roles: &[Role]) 
     }
 }
 
-fn answer(grants: &Grants, question: &Question) -> Exit {
+fn answer(grants: &Grants, question: &Question, told: &mut Told) -> Exit {
     let verdict = match question {
         Question::Publish(topic) => {
             grants.publish(topic).map(|permit| permit.rule().map(ToString::to_string).unwrap_or_default())
@@ -183,15 +196,15 @@ fn answer(grants: &Grants, question: &Question) -> Exit {
         Question::Subscribe(pattern, group) => {
             grants.subscribe(pattern, group.as_ref()).map(|permit| subscription(&permit))
         }
-        Question::Everything => return print_grants(grants),
+        Question::Everything => return list_grants(grants, told),
     };
     match verdict {
         Ok(rule) => {
-            println!("permitted by {rule}");
+            told.line(format_args!("permitted by {rule}"));
             Exit::Success
         }
         Err(denial) => {
-            println!("denied: {denial}");
+            told.line(format_args!("denied: {denial}"));
             Exit::Refused
         }
     }
@@ -205,11 +218,11 @@ fn subscription(permit: &SubscribePermit) -> String {
     }
 }
 
-fn print_grants(grants: &Grants) -> Exit {
+fn list_grants(grants: &Grants, told: &mut Told) -> Exit {
     match grants.connect() {
-        Ok(rule) => println!("connect   permitted by {rule}"),
+        Ok(rule) => told.line(format_args!("connect   permitted by {rule}")),
         Err(denial) => {
-            println!("connect   denied: {denial}");
+            told.line(format_args!("connect   denied: {denial}"));
             return Exit::Refused;
         }
     }
@@ -221,11 +234,11 @@ fn print_grants(grants: &Grants) -> Exit {
     ];
     for (word, rules) in lists {
         for rule in rules {
-            println!("{word:9} {}  by {}", rule.pattern, rule.grant);
+            told.line(format_args!("{word:9} {}  by {}", rule.pattern, rule.grant));
         }
     }
     for (group, rule) in grants.shared_groups() {
-        println!("group     {group} (shared) by {rule}");
+        told.line(format_args!("group     {group} (shared) by {rule}"));
     }
     Exit::Success
 }

@@ -1,6 +1,5 @@
 //! `portcullis reload` and `portcullis rollback`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use hyper::{Method, StatusCode};
@@ -8,6 +7,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::operator::{Failure, Gateway};
+use super::output::Told;
 use crate::reload::Report;
 
 #[derive(Debug, clap::Args)]
@@ -58,14 +58,12 @@ fn answer(page: &str, arguments: &Arguments, config: Option<PathBuf>) -> Result<
     let asked = Asked { dry_run: arguments.dry_run, force: arguments.force, config };
     let body = serde_json::to_vec(&asked).map_err(Failure::Question)?;
     let answer = arguments.gateway.ask(Method::POST, page, body)?;
-    let mut out = std::io::stdout().lock();
-    // Whoever reads may have gone; the exit code tells all the same.
-    let _ = match arguments.json {
-        true => out.write_all(&answer.body),
+    let mut told = Told::default();
+    match arguments.json {
+        true => told.text(String::from_utf8_lossy(&answer.body)),
         false => {
-            let report: Report = serde_json::from_slice(&answer.body).map_err(Failure::Foreign)?;
-            write!(out, "{report}")
+            told.text(serde_json::from_slice::<Report>(&answer.body).map_err(Failure::Foreign)?);
         }
-    };
-    Ok(if answer.status == StatusCode::OK { Exit::Success } else { Exit::Refused })
+    }
+    Ok(told.print(if answer.status == StatusCode::OK { Exit::Success } else { Exit::Refused }))
 }

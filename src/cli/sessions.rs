@@ -1,6 +1,5 @@
 //! `portcullis sessions`: who is there, and on which anchor.
 
-use std::io::{self, Write};
 use std::iter;
 
 use hyper::Method;
@@ -8,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::exit::Exit;
 use super::operator::{Failure, Gateway};
+use super::output::Told;
 use crate::admin::SessionPage;
 
 /// All that match. The table of anchors counts every session; where an old root is replaced, it shows who still hangs on it.
@@ -32,15 +32,12 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Exit {
     match list(arguments) {
         Ok(page) => {
-            let mut out = io::stdout().lock();
-            // Whoever reads may have gone.
-            let _ = match arguments.json {
-                true => serde_json::to_writer(&mut out, &page)
-                    .map_err(io::Error::from)
-                    .and_then(|()| writeln!(out)),
-                false => print(&mut out, &page),
-            };
-            Exit::Success
+            let mut told = Told::default();
+            match arguments.json {
+                true => told.line(serde_json::json!(page)),
+                false => list_page(&page, &mut told),
+            }
+            told.print(Exit::Success)
         }
         Err(failure) => failure.report(),
     }
@@ -71,11 +68,11 @@ fn list(arguments: &Arguments) -> Result<SessionPage, Failure> {
     Ok(all)
 }
 
-fn print(out: &mut impl Write, page: &SessionPage) -> io::Result<()> {
+fn list_page(page: &SessionPage, told: &mut Told) {
     let anchors = page.anchors.iter().map(|row| {
         [row.sessions.to_string(), row.trust.clone(), row.anchor.clone(), named(row.name.as_deref())]
     });
-    table(out, ["SESSIONS", "TRUST", "ANCHOR", "NAME"], anchors.collect())?;
+    table(told, ["SESSIONS", "TRUST", "ANCHOR", "NAME"], anchors.collect());
     let sessions = page.sessions.iter().map(|row| {
         [
             row.session.clone(),
@@ -91,18 +88,15 @@ fn print(out: &mut impl Write, page: &SessionPage) -> io::Result<()> {
     });
     const HEAD: [&str; 9] =
         ["SESSION", "SERVICE", "TRUST", "ADDRESS", "SERIAL", "ANCHOR", "PATH ENDS", "GENERATION", "ROLES"];
-    table(out, HEAD, sessions.collect())?;
-    writeln!(out, "{} of {} live sessions, generation {}", page.matching, page.live, page.generation)
+    table(told, HEAD, sessions.collect());
+    let SessionPage { matching, live, generation, .. } = page;
+    told.line(format_args!("{matching} of {live} live sessions, generation {generation}"));
 }
 
 /// Columns below their heads, and an empty line; nothing where there are no rows.
-fn table<const COLUMNS: usize>(
-    out: &mut impl Write,
-    head: [&str; COLUMNS],
-    rows: Vec<[String; COLUMNS]>,
-) -> io::Result<()> {
+fn table<const COLUMNS: usize>(told: &mut Told, head: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) {
     if rows.is_empty() {
-        return Ok(());
+        return;
     }
     let mut widths = head.map(str::len);
     for row in &rows {
@@ -112,9 +106,9 @@ fn table<const COLUMNS: usize>(
     }
     for row in iter::once(head.map(str::to_owned)).chain(rows) {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        told.line(cells.collect::<Vec<_>>().join("  ").trim_end());
     }
-    writeln!(out)
+    told.line("");
 }
 
 /// A moment as RFC 3339 writes it.
@@ -137,9 +131,9 @@ mod tests {
     use crate::admin::{AnchorSessions, SessionRow};
 
     fn printed(page: &SessionPage) -> String {
-        let mut out = Vec::new();
-        print(&mut out, page).unwrap();
-        String::from_utf8(out).unwrap()
+        let mut told = Told::default();
+        list_page(page, &mut told);
+        told.as_str().to_owned()
     }
 
     #[test]

@@ -13,6 +13,8 @@ use super::{
     Faults, GatewaySettings, ListenerSettings, LogFormat, LogSettings, ReloadSettings, RenewalFiles,
     Settings, TrustFiles, Why, file, limits,
 };
+use tracing_subscriber::EnvFilter;
+
 use crate::connection::{OriginRule, UpgradeRules};
 use crate::identity::certificate::{Field, Fingerprint};
 use crate::identity::mapping::{Mapping, Rule, RuleSettings, ServiceClaim, Template};
@@ -394,5 +396,9 @@ fn check_log(log: file::Log, faults: &mut Faults) -> LogSettings {
             LogFormat::Text
         }
     };
-    LogSettings { format, filter: log.filter.unwrap_or_else(|| "info".into()) }
+    let filter = log.filter.unwrap_or_else(|| "info".into());
+    if EnvFilter::try_new(&filter).is_err() {
+        faults.add("log.filter", Why::LogFilter);
+    }
+    LogSettings { format, filter }
 }

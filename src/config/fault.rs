@@ -63,6 +63,8 @@ pub enum Why {
     Dialect,
     #[error("must be `text` or `json`")]
     LogFormat,
+    #[error("must be filter directives, such as `info` or `portcullis=debug,info`")]
+    LogFilter,
     #[error("`crls` and `danger_no_revocation = true` exclude each other")]
     RevocationTwice,
     #[error("a trust block needs `crls`, or `danger_no_revocation = true`")]

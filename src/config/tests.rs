@@ -200,6 +200,8 @@ fn each_fault_has_its_key() {
         ("{ cn =", "{ uri =", &[("trust[0].rule[0]", "NoScheme")]),
         // The rest.
         ("policy =", "log.format = \"xml\"\npolicy =", &[("log.format", "LogFormat")]),
+        ("policy =", "log.filter = \"portcullis=loud\"\npolicy =", &[("log.filter", "LogFilter")]),
+        ("policy =", "log.filter = \"a=b=c\"\npolicy =", &[("log.filter", "LogFilter")]),
         ("policy =", "reload.poll_interval_ms = 1\npolicy =", &[("reload.poll_interval_ms", "OutOfRange")]),
     ];
     for (old, new, found) in cases {
