@@ -131,6 +131,8 @@ pub enum Why {
     Expired { not_after: u64 },
     #[error("the gateway's certificate is not valid for `{name}`")]
     NotForName { name: String },
+    #[error("no client takes it: it states other uses than serverAuth, as a service's certificate does")]
+    NotForServers,
     #[error("no mapping rule can ever give the {what} `{name}`")]
     Unknown { what: &'static str, name: String },
     #[error("the revocation list goes back from {before} to {now} (Unix seconds)")]

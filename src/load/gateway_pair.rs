@@ -48,6 +48,9 @@ pub(super) fn load(
         }
         facts.not_after()
     });
+    if !is_for_servers(leaf) {
+        faults.add(format!("{at}.certificate"), Why::NotForServers);
+    }
     for (place, name) in listener.names.iter().enumerate().filter(|(_, name)| !is_valid_for(leaf, name)) {
         faults.add(format!("{at}.names[{place}]"), Why::NotForName { name: name.clone() });
     }
@@ -74,6 +77,15 @@ fn alternative_names(leaf: &CertificateDer<'_>) -> Vec<String> {
         _ => None,
     };
     extension.value.general_names.iter().filter_map(name).collect()
+}
+
+/// Whether a certificate may be a server's (RFC 5280, section 4.2.1.12). One that states no use may be anybody's.
+fn is_for_servers(leaf: &CertificateDer<'_>) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return true };
+    match parsed.extended_key_usage() {
+        Ok(Some(usage)) => usage.value.server_auth || usage.value.any,
+        Ok(None) | Err(_) => true,
+    }
 }
 
 fn is_valid_for(leaf: &CertificateDer<'_>, name: &str) -> bool {

@@ -185,6 +185,28 @@ fn the_gateways_own_certificate_must_be_in_date_and_valid_for_its_names() {
     );
 }
 
+/// No client would take it, and a rotation to it would cut all new ones off.
+#[test]
+fn a_services_certificate_is_not_taken_for_the_gateways() {
+    let files = Files::new();
+    let localhost = || vec![rcgen::SanType::DnsName("localhost".try_into().unwrap())];
+    let service =
+        files.authority.client_with("orders", 7, 3600, |params| params.subject_alt_names = localhost());
+    files.write("gateway.pem", pem("CERTIFICATE", &service.der));
+    files.write("gateway.key", service.key.serialize_pem());
+    let faults = files.refused();
+    assert_eq!(keys(&faults), ["listener[0].certificate"]);
+    assert!(matches!(faults[0].why, Why::NotForServers), "{:?}", faults[0]);
+
+    let anybodys = files.authority.client_with("gateway", 8, 3600, |params| {
+        params.subject_alt_names = localhost();
+        params.extended_key_usages = Vec::new();
+    });
+    files.write("gateway.pem", pem("CERTIFICATE", &anybodys.der));
+    files.write("gateway.key", anybodys.key.serialize_pem());
+    assert!(first(&files.config(), unix_now()).is_ok());
+}
+
 #[test]
 fn a_policy_names_only_what_a_certificate_can_be_mapped_to() {
     let files = Files::new();
