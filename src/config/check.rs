@@ -13,8 +13,6 @@ use super::{
     Faults, GatewaySettings, ListenerSettings, LogFormat, LogSettings, ReloadSettings, RenewalFiles,
     Settings, TrustFiles, Why, file, limits,
 };
-use tracing_subscriber::EnvFilter;
-
 use crate::connection::{OriginRule, UpgradeRules};
 use crate::identity::certificate::{Field, Fingerprint};
 use crate::identity::mapping::{Mapping, Rule, RuleSettings, ServiceClaim, Template};
@@ -397,7 +395,9 @@ fn check_log(log: file::Log, faults: &mut Faults) -> LogSettings {
         }
     };
     let filter = log.filter.unwrap_or_else(|| "info".into());
-    if EnvFilter::try_new(&filter).is_err() {
+    // Where there is no command line, nobody writes a log by it.
+    #[cfg(feature = "cli")]
+    if tracing_subscriber::EnvFilter::try_new(&filter).is_err() {
         faults.add("log.filter", Why::LogFilter);
     }
     LogSettings { format, filter }
