@@ -1,6 +1,6 @@
 //! What operators' commands found out, to standard output.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use super::exit::Exit;
@@ -12,8 +12,7 @@ pub(super) struct Told(String);
 impl Told {
     /// Adds lines, with their ends.
     pub(super) fn text(&mut self, text: impl Display) {
-        // A text in memory has always room.
-        let _ = fmt::Write::write_fmt(&mut self.0, format_args!("{text}"));
+        self.0 += &text.to_string();
     }
 
     pub(super) fn line(&mut self, line: impl Display) {

@@ -30,17 +30,20 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    match list(arguments) {
-        Ok(page) => {
-            let mut told = Told::default();
-            match arguments.json {
-                true => told.line(serde_json::json!(page)),
-                false => list_page(&page, &mut told),
-            }
-            told.print(Exit::Success)
-        }
+    match list(arguments).and_then(|page| report(&page, arguments.json)) {
+        Ok(told) => told.print(Exit::Success),
         Err(failure) => failure.report(),
     }
+}
+
+fn report(page: &SessionPage, as_json: bool) -> Result<Told, Failure> {
+    let mut told = Told::default();
+    match as_json {
+        // Its fields in the order of the gateway's answer.
+        true => told.line(serde_json::to_string(page).map_err(Failure::Foreign)?),
+        false => list_page(page, &mut told),
+    }
+    Ok(told)
 }
 
 /// Every page, as one.
@@ -131,9 +134,7 @@ mod tests {
     use crate::admin::{AnchorSessions, SessionRow};
 
     fn printed(page: &SessionPage) -> String {
-        let mut told = Told::default();
-        list_page(page, &mut told);
-        told.as_str().to_owned()
+        report(page, false).expect("a page").as_str().to_owned()
     }
 
     #[test]
@@ -174,6 +175,8 @@ a1       billing  internal  127.0.0.1:50000  0badcafe  3f3f3f3f3f3f3f3f  2000-02
 1 of 12 live sessions, generation 8
 ";
         assert_eq!(printed(&page), expected);
+        let json = report(&page, true).expect("a page");
+        assert_eq!(json.as_str(), serde_json::to_string(&page).unwrap() + "\n");
     }
 
     #[test]
